@@ -1,0 +1,335 @@
+"""The steps that every attempt shares, whoever does it: prepare, run, secure, remove. Builder and Scout use them.
+
+Rule: nothing is removed that was not secured, and each step is due exactly as long as its fact is missing.
+"""
+
+from ..eventlog.errors import SwarmError, UsageError
+from ..eventlog.events import (
+    AttemptCancelled,
+    SessionKillRequested,
+    SessionRequested,
+    WorkRejected,
+    WorkSecured,
+    WorktreePrepared,
+    WorktreeRemoved,
+)
+from ..projections import Board, agents, fact, happened, issues, runs
+from ..runtimes import Task, runtime
+from ..world import SessionSpec
+from .command import Command, Decide, Said
+from .hands import Hands, RuntimeOptions
+from .prompt import compose
+
+WORKTREES = ".swarm/worktrees"
+
+
+class Prepare(Command, frozen=True):
+    """Cut a worktree for the attempt from the target's tip."""
+
+    issue: str
+    attempt: int
+    path: str
+    branch: str
+    target: str
+    cause: str
+
+
+class Run(Command, frozen=True):
+    """Start the agent in its worktree."""
+
+    issue: str
+    attempt: int
+    agent: str
+    role: str
+    runtime: str
+    model: str
+    title: str
+    body: str
+    failure: str
+    output: str
+    path: str
+    cause: str
+
+
+class Secure(Command, frozen=True):
+    """Commit what the agent left: to its branch if `why` is empty, else to a wip ref, saying why it ends there."""
+
+    issue: str
+    attempt: int
+    agent: str
+    title: str
+    path: str
+    branch: str
+    base: str
+    why: str
+    detail: str
+    final: bool
+    ended: bool
+    cause: str
+
+
+class Remove(Command, frozen=True):
+    """Delete the worktree; its work is in `secured`."""
+
+    issue: str
+    attempt: int
+    path: str
+    branch: str
+    secured: str
+
+
+def session_name(attempt: agents.Attempt) -> str:
+    """The agent's session of an attempt."""
+    return attempt.name
+
+
+def steps(board: Board, role: str) -> list[Command]:
+    """The shared steps that are due for the attempts of that role."""
+    found = []
+    for attempt in board[agents.State].ongoing():
+        if attempt.assigned and attempt.assigned.role == role:
+            step = _ending(board, attempt) if attempt.ended else _next(board, attempt)
+            if step:
+                found.append(step)
+    return found
+
+
+def _next(board: Board, attempt: agents.Attempt) -> Command | None:
+    settings = board[runs.State].settings
+    prepared = fact(attempt.latest, WorktreePrepared)
+    session = attempt.sessions.get(session_name(attempt))
+    if settings is None:
+        return None
+    if prepared is None:
+        branch = f"swarm/{attempt.agent}/{attempt.name}"
+        path = f"{WORKTREES}/{attempt.name}"
+        cause = _newest(attempt)
+        return Prepare(attempt.issue, attempt.number, path, branch, settings.target, cause)
+    if session is None:
+        return _run(board, attempt, prepared)
+    if session.over and not fact(attempt.latest, WorkSecured):
+        return _stopped(attempt, session) or _secure(board, attempt, prepared)
+    return None
+
+
+def _run(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared) -> Run | None:
+    issue = board[issues.State].all[attempt.issue]
+    assigned, opened = attempt.assigned, issue.opened
+    if assigned is None or opened is None:
+        return None
+    before = [other for other in issue.tries if other.number < attempt.number and other.failure]
+    failure, output = (before[-1].failure, _detail(before[-1])) if before else ("", "")
+    return Run(
+        attempt.issue,
+        attempt.number,
+        assigned.agent,
+        assigned.role,
+        assigned.runtime,
+        assigned.model,
+        opened.title,
+        opened.body,
+        failure,
+        output,
+        prepared.path,
+        _newest(attempt),
+    )
+
+
+def _detail(failed: issues.Attempt) -> str:
+    rejected = fact(failed.latest, WorkRejected)
+    return rejected.detail if rejected else ""
+
+
+def _stopped(attempt: agents.Attempt, session: agents.Session) -> Decide | None:
+    """A session that a person ended is no failure of the attempt."""
+    wish = fact(session.latest, SessionKillRequested)
+    if session.exited and session.exited.ended_by == "killed" and wish:
+        return Decide(attempt.issue, AttemptCancelled(attempt=attempt.number, reason=wish.reason), _newest(attempt))
+    return None
+
+
+def _secure(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared) -> Secure:
+    session = attempt.sessions.get(session_name(attempt))
+    exited = session.exited if session else None
+    opened = board[issues.State].all[attempt.issue].opened
+    if exited is None:
+        why = "the agent's session was lost" if session and session.lost else "cancelled"
+    else:
+        why = "" if exited.ok else exited.why or f"exit code {exited.code}"
+    return Secure(
+        issue=attempt.issue,
+        attempt=attempt.number,
+        agent=attempt.agent,
+        title=opened.title if opened else attempt.issue,
+        path=prepared.path,
+        branch=prepared.branch,
+        base=prepared.base,
+        why=why if not attempt.ended else "ended",
+        detail=exited.tail if exited and not exited.ok else "",
+        final=bool(exited and exited.ended_by == "missing"),
+        ended=attempt.ended,
+        cause=_newest(attempt),
+    )
+
+
+def _ending(board: Board, attempt: agents.Attempt) -> Command | None:
+    """An attempt whose outcome is known: let its agent end, secure what is left, remove the worktree."""
+    prepared, secured = fact(attempt.latest, WorktreePrepared), fact(attempt.latest, WorkSecured)
+    running = [session for session in attempt.sessions.values() if not session.over]
+    if prepared is None or fact(attempt.latest, WorktreeRemoved):
+        return _kill(attempt, running)
+    if running:
+        return _kill(attempt, running)
+    if secured is None:
+        return _secure(board, attempt, prepared)
+    return Remove(attempt.issue, attempt.number, prepared.path, prepared.branch, secured.commit)
+
+
+def _kill(attempt: agents.Attempt, running: list[agents.Session]) -> Decide | None:
+    """Ask for the end of a session that still runs though nothing can come of it; the Watchdog sees to it."""
+    for session in sorted(running, key=lambda one: one.id):
+        if not session.killed:
+            reason = "the attempt has ended"
+            wish = SessionKillRequested(session=session.id, attempt=attempt.number, reason=reason)
+            return Decide(attempt.issue, wish, _newest(attempt))
+    return None
+
+
+def _newest(attempt: agents.Attempt) -> str:
+    """The id of the attempt's newest event, its sessions' included: what led to the next step."""
+    own = [happened(attempt.latest, kind) for kind in attempt.latest]
+    theirs = [happened(session.latest, kind) for session in attempt.sessions.values() for kind in session.latest]
+    return max(own + theirs, default="")
+
+
+# --- doing it -------------------------------------------------------------------------------------
+
+
+def perform(command: Command, hands: Hands) -> list[Said]:
+    """Do one of the shared steps."""
+    match command:
+        case Prepare():
+            return _do_prepare(command, hands)
+        case Run():
+            return _do_run(command, hands)
+        case Secure():
+            return _do_secure(command, hands)
+        case Remove():
+            hands.repository.remove(command.path, command.secured)
+            gone = WorktreeRemoved(attempt=command.attempt, path=command.path, secured=command.secured)
+            return [Said(command.issue, gone)]
+    raise TypeError(f"not a step of an attempt: {command}")
+
+
+def _do_prepare(command: Prepare, hands: Hands) -> list[Said]:
+    base = hands.repository.tip(command.target)
+    hands.repository.prepare(command.path, command.branch, base)
+    made = WorktreePrepared(attempt=command.attempt, path=command.path, branch=command.branch, base=base)
+    return [Said(command.issue, made, command.cause)]
+
+
+def _do_run(command: Run, hands: Hands) -> list[Said]:
+    session = f"{command.issue}-{command.attempt}"
+    try:
+        spec, env = _session(command, hands, session)
+    except UsageError as error:
+        rejected = WorkRejected(attempt=command.attempt, reason=str(error), detail=error.hint, final=True)
+        return [Said(command.issue, rejected, command.cause)]
+    host = hands.sessions.start(spec, hands.environment(env))
+    asked = SessionRequested(session=session, attempt=command.attempt, kind="agent", host_pid=host)
+    return [Said(command.issue, asked, command.cause)]
+
+
+def _session(command: Run, hands: Hands, session: str) -> tuple[SessionSpec, dict[str, str]]:
+    options = hands.options.get(command.runtime, RuntimeOptions())
+    prompt = compose(
+        command.issue,
+        command.title,
+        command.body,
+        command.role,
+        command.agent,
+        failure=command.failure,
+        output=command.output,
+    )
+    task = Task(
+        session=session,
+        issue=command.issue,
+        agent=command.agent,
+        role=command.role,
+        prompt=prompt,
+        body=command.body,
+        worktree=f"{hands.root}/{command.path}",
+        run_dir=f"{hands.runs}/{session}",
+        model=command.model,
+        llm=hands.llm,
+        binary=options.binary,
+        args=options.args,
+    )
+    launch = runtime(command.runtime).launch(task)
+    for path, text in launch.files.items():
+        hands.write(path, text)
+    spec = SessionSpec(
+        session=session,
+        issue=command.issue,
+        attempt=command.attempt,
+        kind="agent",
+        argv=list(launch.argv),
+        cwd=task.worktree,
+        run_dir=task.run_dir,
+        log_dir=hands.log,
+        runtime=command.runtime,
+        stdin=launch.stdin,
+        terminal=launch.terminal,
+        cap=hands.limits.log,
+        timeout=hands.limits.attempt,
+        correlationid=hands.run,
+        causationid=command.cause,
+    )
+    name, _, email = hands.author(command.agent).partition(" <")
+    who = {
+        "SWARM_AGENT": command.agent,
+        "SWARM_ISSUE": command.issue,
+        "SWARM_SESSION": session,
+        "SWARM_ROLE": command.role,
+        "SWARM_LOG": hands.log,
+        "GIT_AUTHOR_NAME": name,
+        "GIT_AUTHOR_EMAIL": email.rstrip(">"),
+        "GIT_COMMITTER_NAME": name,
+        "GIT_COMMITTER_EMAIL": email.rstrip(">"),
+    }
+    return spec, {**who, **launch.env}
+
+
+def _do_secure(command: Secure, hands: Hands) -> list[Said]:
+    wip = f"refs/swarm/wip/{command.agent}/{command.issue}-{command.attempt}"
+    ref = wip if command.why else f"refs/heads/{command.branch}"
+    secured = hands.repository.secure(
+        command.path, command.branch, command.base, ref, command.title, hands.author(command.agent)
+    )
+    said = WorkSecured(
+        attempt=command.attempt,
+        ref=secured.ref,
+        commit=secured.commit,
+        base=command.base,
+        commits=secured.commits,
+        files=secured.files,
+    )
+    facts: list[Said] = [Said(command.issue, said, command.cause)]
+    if command.why and not command.ended:
+        rejected = WorkRejected(attempt=command.attempt, reason=command.why, detail=command.detail, final=command.final)
+        facts.append(Said(command.issue, rejected, command.cause))
+    return facts
+
+
+def refused(command: Command, error: SwarmError) -> list[Said]:
+    """The world refused a step: the attempt ends with the world's words, unless it has ended anyway."""
+    if isinstance(command, Remove) or (isinstance(command, Secure) and command.ended):
+        return []
+    if isinstance(command, Prepare | Run | Secure):
+        rejected = WorkRejected(attempt=command.attempt, reason=_line(error), detail=error.hint)
+        return [Said(command.issue, rejected, command.cause)]
+    raise error
+
+
+def _line(error: SwarmError) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,113 @@
+"""From settings to a running system: the real hands, and the lock that keeps it the only one. Rule: it wires, nothing
+else.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from .. import __version__
+from ..eventlog.errors import UsageError
+from ..eventlog.events import RunStarted
+from ..eventlog.fact import Event
+from ..eventlog.files import Log
+from ..eventlog.place import Place, node_of
+from ..runtimes import Llm, runtime
+from ..world import clock, environment, processes
+from ..world.git import Git
+from ..world.sessions import HostedSessions
+from ..world.settings import Settings
+from ..world.spend import SpendFile
+from .hands import Hands, Limits, RuntimeOptions
+from .system import System
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What `swarm start` was told; None is what `swarm.toml` says."""
+
+    max_agents: int | None = None
+    max_retries: int | None = None
+    runtime: str | None = None
+    model: str | None = None
+    test: str | None = None
+    target: str | None = None
+
+
+def in_force(git: Git, settings: Settings, options: Options, root: str) -> RunStarted:
+    """The settings of this run, as the fact that records them; raises UsageError if they cannot be met here."""
+    start = settings.start
+    name = options.runtime or start.runtime
+    _check_runtime(name, settings)
+    target = options.target or start.target or git.default_branch()
+    git.tip(target)
+    myself = processes.identity(os.getpid())
+    return RunStarted(
+        pid=os.getpid(),
+        boot_id=myself.boot_id if myself else "",
+        start_ticks=myself.start_ticks if myself else 0,
+        version=__version__,
+        target=target,
+        runtime=name,
+        max_agents=start.max_agents if options.max_agents is None else options.max_agents,
+        max_retries=start.max_retries if options.max_retries is None else options.max_retries,
+        model=start.model if options.model is None else options.model,
+        test=start.test if options.test is None else options.test,
+        spend_log=_spend_log(settings, root),
+    )
+
+
+def _check_runtime(name: str, settings: Settings) -> None:
+    """The default runtime's program must be there before anything starts; others are found missing when they are
+    needed.
+    """
+    import shutil
+
+    module = runtime(name)
+    options = settings.runtimes.get(name)
+    binary = (options.binary if options else "") or module.BINARY
+    if shutil.which(binary) is None:
+        raise UsageError(f"the runtime {name!r} needs the program {binary!r}, which is not on PATH", module.INSTALL)
+
+
+def _spend_log(settings: Settings, root: str) -> str:
+    path = settings.llm.spend_log
+    return os.path.join(root, os.path.expanduser(path)) if path else ""
+
+
+def system(
+    place: Place, git: Git, settings: Settings, force: RunStarted, run: str, show: Callable[[Event[Any]], None]
+) -> tuple[System, Log]:
+    """The system with its real hands. The caller closes the log after the run."""
+    log = Log(place.log, node_of(place, clock.entropy), clock.now, clock.entropy)
+    llm = settings.llm
+    hands = Hands(
+        root=place.root,
+        runs=place.runs,
+        log=place.log,
+        run=run,
+        repository=git,
+        sessions=HostedSessions(place.runs, log),
+        environment=_environment,
+        write=environment.write_private,
+        author=_author,
+        spend=SpendFile(force.spend_log) if force.spend_log else None,
+        llm=Llm(base_url=llm.base_url, key=os.environ.get(llm.key_env, ""), prices=llm.prices),
+        limits=Limits(
+            attempt=settings.limits.attempt_minutes * 60,
+            gate=settings.limits.gate_minutes * 60,
+            log=int(settings.limits.log_mb * 1_000_000),
+        ),
+        options={name: RuntimeOptions(o.binary, tuple(o.args)) for name, o in settings.runtimes.items()},
+    )
+    return System(log, place.log, hands, force, clock.now, show), log
+
+
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+    return environment.of_session(os.environ, extra)
+
+
+def _author(agent: str) -> str:
+    """Commits made on an agent's behalf carry its name; `.invalid` can be nobody's address (RFC 2606)."""
+    return f"{agent} <{agent}@swarm.invalid>"

@@ -1,0 +1,59 @@
+"""Gates: a test command run in a session of its own, and what its end means. Builder and Merger use them.
+
+Rule: only an exit code that a test can give is a verdict. A command that is missing (127), cannot be run (126), timed
+out or was lost has not judged: that is `broken`, never a pass and never the branch's fault.
+"""
+
+from ..projections import agents
+from ..world import SessionSpec
+from .hands import Hands
+
+PASSED, FAILED, BROKEN, NONE = "passed", "failed", "broken", "none"
+
+
+def newest(attempt: agents.Attempt, stem: str) -> tuple[str, agents.Session | None]:
+    """The gate session to look at or to start: one that a crash or a stop ended has not judged, so there is a next
+    one.
+    """
+    number = 1
+    while True:
+        name = stem if number == 1 else f"{stem}-{number}"
+        session = attempt.sessions.get(name)
+        interrupted = session and (session.lost or (session.exited and session.exited.ended_by == "killed"))
+        if not interrupted:
+            return name, session
+        number += 1
+
+
+def spec(
+    hands: Hands, command: str, session: str, issue: str, attempt: int, kind: str, path: str, cause: str
+) -> SessionSpec:
+    """The session that runs the test command in that worktree."""
+    return SessionSpec(
+        session=session,
+        issue=issue,
+        attempt=attempt,
+        kind=kind,
+        argv=["/bin/sh", "-c", command],
+        cwd=path,
+        run_dir=f"{hands.runs}/{session}",
+        log_dir=hands.log,
+        cap=hands.limits.log,
+        timeout=hands.limits.gate,
+        correlationid=hands.run,
+        causationid=cause,
+    )
+
+
+def verdict(session: agents.Session) -> tuple[str, int, str, str]:
+    """(verdict, exit code, one line of why, output) of a gate session that has ended."""
+    exited = session.exited
+    if exited is None:
+        return BROKEN, 0, "the test's session was lost", ""
+    if exited.ended_by == "timeout":
+        return BROKEN, exited.code, f"the test command did not end within its {exited.seconds:.0f} s", exited.tail
+    if exited.code in (126, 127) or exited.ended_by:
+        return BROKEN, exited.code, f"the test command could not be run (exit code {exited.code})", exited.tail
+    if exited.code == 0:
+        return PASSED, 0, "", exited.tail
+    return FAILED, exited.code, f"the tests fail (exit code {exited.code})", exited.tail

@@ -1,0 +1,222 @@
+"""Merger: one branch at a time: merge it into the target's tip, test exactly that result, land exactly that commit.
+
+Rule: the target only moves to a commit whose own tree passed the test command, by compare-and-swap from the very tip
+it was merged into. A person's checkout is only ever fast-forwarded, by git itself.
+"""
+
+from ..eventlog.errors import SwarmError
+from ..eventlog.events import (
+    GateFinished,
+    LandingHeld,
+    MailAcked,
+    MergeConflicted,
+    MergeLanded,
+    MergePrepared,
+    MergeQueued,
+    MergeRejected,
+    MergeRequeued,
+    MergeTested,
+    SessionRequested,
+    WorktreePrepared,
+)
+from ..eventlog.ids import time_of
+from ..mailbox import letters
+from ..projections import Board, agents, fact, happened, issues, merges, runs
+from ..world import Conflict, Landed, Moved
+from . import gates
+from .attempts import WORKTREES
+from .command import Command, Decide, Said
+from .hands import Hands
+
+NAME = "merger"
+
+
+class Merge(Command, frozen=True):
+    """Merge the attempt into the target's tip, in the object store. `when` (Unix time) makes it reproducible."""
+
+    issue: str
+    attempt: int
+    agent: str
+    title: str
+    commit: str
+    target: str
+    when: float
+    cause: str
+
+
+class StartTest(Command, frozen=True):
+    """Check the merged result out in the Merger's own worktree and test it."""
+
+    issue: str
+    attempt: int
+    session: str
+    commit: str
+    test: str
+    cause: str
+
+
+class JudgeTest(Command, frozen=True):
+    """Say what the ended test means; without a test command there is nothing to judge."""
+
+    issue: str
+    attempt: int
+    base: str
+    commit: str
+    test: str
+    verdict: str
+    code: int
+    why: str
+    output: str
+    cause: str
+
+
+class Land(Command, frozen=True):
+    """Move the target. `held` is the refusal that was already said."""
+
+    issue: str
+    attempt: int
+    target: str
+    base: str
+    commit: str
+    held: str
+    cause: str
+
+
+def due(board: Board, _now: float) -> list[Command]:
+    """What passed its gate is queued; the first in the queue that can move does; mail is taken note of."""
+    found: list[Command] = [*_enqueue(board)]
+    noted = [MailAcked(letter=letter.id, reader=NAME) for letter in letters.waiting_for(board, NAME)]
+    found += [Decide(ack.letter, ack, ack.letter) for ack in noted]
+    queue = board[merges.State].queue()
+    for merge in queue:
+        step = _step(board, merge)
+        if step:
+            found.append(step)
+        if not merge.held:
+            break
+    return found
+
+
+def _enqueue(board: Board) -> list[Command]:
+    found: list[Command] = []
+    for attempt in board[agents.State].ongoing():
+        gate, prepared = fact(attempt.latest, GateFinished), fact(attempt.latest, WorktreePrepared)
+        good = gate and gate.verdict in (gates.PASSED, gates.NONE)
+        if gate and good and prepared and not attempt.ended and not happened(attempt.latest, MergeQueued):
+            queued = MergeQueued(attempt=attempt.number, branch=prepared.branch, commit=gate.commit)
+            found.append(Decide(attempt.issue, queued, happened(attempt.latest, GateFinished)))
+    return found
+
+
+def _step(board: Board, merge: merges.Merge) -> Command | None:
+    settings, queued = board[runs.State].settings, merge.queued
+    attempt = board[agents.State].attempts[merge.issue, merge.attempt]
+    opened = board[issues.State].all[merge.issue].opened
+    if settings is None or queued is None:
+        return None
+    prepared, where = merge.prepared, (merge.issue, merge.attempt)
+    if prepared is None:
+        cause = max(happened(merge.latest, MergeQueued), happened(merge.latest, MergeRequeued))
+        title = opened.title if opened else merge.issue
+        return Merge(*where, attempt.agent, title, queued.commit, settings.target, time_of(cause), cause)
+    if merge.tested is None:
+        return _test(attempt, merge, prepared, settings.test)
+    if merge.tested.verdict in (gates.PASSED, gates.NONE):
+        held = merge.held.reason if merge.held else ""
+        cause = happened(merge.latest, MergeTested)
+        return Land(*where, settings.target, prepared.base, prepared.commit, held, cause)
+    return None
+
+
+def _test(attempt: agents.Attempt, merge: merges.Merge, prepared: MergePrepared, test: str) -> Command | None:
+    where, cause = (merge.issue, merge.attempt), happened(merge.latest, MergePrepared)
+    if not test:
+        return JudgeTest(*where, prepared.base, prepared.commit, "", gates.NONE, 0, "", "", cause)
+    name, session = gates.newest(attempt, f"{attempt.name}-land-{prepared.commit[:8]}")
+    if session is None:
+        return StartTest(*where, name, prepared.commit, test, cause)
+    if session.over:
+        return JudgeTest(*where, prepared.base, prepared.commit, test, *gates.verdict(session), cause)
+    return None
+
+
+def perform(command: Command, hands: Hands) -> list[Said]:
+    """Do it."""
+    match command:
+        case Merge():
+            return _merge(command, hands)
+        case StartTest():
+            return _start(command, hands)
+        case JudgeTest():
+            return _judge(command)
+        case Land():
+            return _land(command, hands)
+    raise TypeError(f"the merger has no hands for {command}")
+
+
+def _merge(command: Merge, hands: Hands) -> list[Said]:
+    base = hands.repository.tip(command.target)
+    message = f"Merge {command.title} ({command.issue})\n\nSwarm-Issue: {command.issue}\nSwarm-Agent: {command.agent}\n"
+    result = hands.repository.merge(base, command.commit, message, hands.author(command.agent), command.when)
+    if isinstance(result, Conflict):
+        conflict = MergeConflicted(attempt=command.attempt, base=base, files=result.files)
+        return [Said(command.issue, conflict, command.cause)]
+    made = MergePrepared(attempt=command.attempt, base=base, commit=result.commit, tree=result.tree)
+    return [Said(command.issue, made, command.cause)]
+
+
+def _start(command: StartTest, hands: Hands) -> list[Said]:
+    path = hands.repository.gate(f"{WORKTREES}/merger", command.commit)
+    spec = gates.spec(
+        hands, command.test, command.session, command.issue, command.attempt, "landing", path, command.cause
+    )
+    host = hands.sessions.start(spec, hands.environment({"SWARM_ISSUE": command.issue, "SWARM_SESSION": spec.session}))
+    asked = SessionRequested(session=spec.session, attempt=command.attempt, kind="landing", host_pid=host)
+    return [Said(command.issue, asked, command.cause)]
+
+
+def _judge(command: JudgeTest) -> list[Said]:
+    tested = MergeTested(
+        attempt=command.attempt,
+        base=command.base,
+        commit=command.commit,
+        verdict=command.verdict,
+        command=command.test,
+        code=command.code,
+        output=command.output,
+    )
+    said = [Said(command.issue, tested, command.cause)]
+    if command.verdict not in (gates.PASSED, gates.NONE):
+        final = command.verdict == gates.BROKEN
+        why = command.why if final else f"merged, {command.why}"
+        rejected = MergeRejected(attempt=command.attempt, reason=why, output=command.output, final=final)
+        said.append(Said(command.issue, rejected, command.cause))
+    return said
+
+
+def _land(command: Land, hands: Hands) -> list[Said]:
+    result = hands.repository.land(command.target, command.base, command.commit)
+    if isinstance(result, Landed):
+        landed = MergeLanded(attempt=command.attempt, target=command.target, base=command.base, commit=result.commit)
+        return [Said(command.issue, landed, command.cause)]
+    if isinstance(result, Moved):
+        moved = MergeRequeued(attempt=command.attempt, base=command.base, found=result.found)
+        return [Said(command.issue, moved, command.cause)]
+    if command.held == result.reason:
+        return []
+    held = LandingHeld(
+        attempt=command.attempt,
+        target=command.target,
+        commit=command.commit,
+        reason=result.reason,
+        command=result.command,
+    )
+    return [Said(command.issue, held, command.cause)]
+
+
+def refused(command: Command, error: SwarmError) -> list[Said]:
+    """Git refused for a reason of its own: the branch leaves the queue with git's words, and a person looks at it."""
+    if isinstance(command, Merge | StartTest | Land):
+        rejected = MergeRejected(attempt=command.attempt, reason=str(error), output=error.hint, final=True)
+        return [Said(command.issue, rejected, command.cause)]
+    raise error

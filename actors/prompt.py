@@ -1,0 +1,29 @@
+"""What an agent is told. Rule: everything it needs to do the issue and to write letters, and nothing else."""
+
+from ..eventlog.text import printable
+
+BUILDER = """\
+Work in the current directory: it is your own git worktree, on your own branch. Change what the task needs and
+nothing else. Do not push, do not switch branches, do not touch files outside this directory. You may commit; what you
+leave uncommitted is committed for you. When you are done, your work is tested and merged by the swarm, not by you."""
+
+SCOUT = """\
+You are a scout: read, explore and answer; change no file. Your last message is your report: it is kept as the answer to
+this task, so make it complete."""
+
+MAIL = """\
+Other agents and a person work on the same repository. You can write to them:
+  swarm mail send --to ADDRESS --type progress|blocked|help_request|handoff|event --body TEXT
+ADDRESS is coordinator, human, agent-NAME, issue:ID, broadcast, @builders or @scouts. Read what they wrote to you with
+  swarm mail check
+If you cannot go on without a person, send a letter of type blocked to coordinator and stop."""
+
+
+def compose(issue: str, title: str, body: str, role: str, agent: str, failure: str = "", output: str = "") -> str:
+    """The prompt of one attempt. `failure` and `output` say what became of the attempt before, if there was one."""
+    parts = [f"# {printable(title)}", printable(body).strip(), SCOUT if role == "scout" else BUILDER]
+    if failure:
+        again = f"This was tried before and failed: {failure}"
+        parts.append(f"{again}\n\n{printable(output)[-6000:]}" if output else again)
+    parts += [MAIL, f"You are {agent}; the task is {issue}."]
+    return "\n\n".join(part for part in parts if part) + "\n"

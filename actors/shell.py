@@ -1,0 +1,163 @@
+"""The only file that knows Pykka: one thread per actor that, when rung, does what is due until nothing is.
+
+Rule: it adds no decision of its own. A command that led to no fact is not tried again for `PATIENCE` seconds, so that
+looking (is that session alive? does the landing go now?) never spins.
+"""
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Protocol
+
+import pykka
+
+from ..eventlog.errors import LogError, SwarmError
+from ..projections import Board
+from .command import Command, Decide, Said
+from .hands import Hands
+from .ledger import Ledger
+
+PATIENCE = 5.0
+
+
+class Actor(Protocol):
+    """What an actor's file offers."""
+
+    NAME: str
+
+    def due(self, board: Board, now: float) -> list[Command]:
+        """What is to be done, given the state."""
+
+    def perform(self, command: Command, hands: Hands) -> list[Said]:
+        """Do it, and say what came of it."""
+
+    def refused(self, command: Command, error: SwarmError) -> list[Said]:
+        """What to say when the world refused a command for a reason a person can mend."""
+
+
+class Desk:
+    """What a shell and the system share: a bell, and the commands that led to nothing when last tried (until when)."""
+
+    def __init__(self) -> None:
+        self._rung = threading.Event()
+        self.waiting: dict[Command, float] = {}
+
+    def ring(self, ref: "pykka.ActorRef[Shell]") -> None:
+        """There may be something due. A second ring before the first was answered adds no message."""
+        if not self._rung.is_set():
+            self._rung.set()
+            try:
+                ref.tell("ring")
+            except pykka.ActorDeadError:
+                pass  # it crashed or was stopped: whoever starts the next one rings it
+
+    def answered(self) -> None:
+        """From here on a new ring counts."""
+        self._rung.clear()
+
+    def ripe(self, command: Command, now: float) -> bool:
+        """Whether it may be tried (again)."""
+        return self.waiting.get(command, 0.0) <= now
+
+    def put_off(self, command: Command, now: float) -> None:
+        """Try it again, but not at once. What has not been due for long is forgotten."""
+        kept = {c: when for c, when in self.waiting.items() if when > now - 10 * PATIENCE}
+        self.waiting = {**kept, command: now + PATIENCE}
+
+
+class Shell(pykka.ThreadingActor):
+    """Runs one actor. `on_crash(name, error)` is told when it raised; the system starts a new one."""
+
+    use_daemon_thread = True
+
+    def __init__(
+        self,
+        actor: Actor,
+        desk: Desk,
+        ledger: Ledger,
+        hands: Hands,
+        now: Callable[[], float],
+        on_crash: Callable[[str, BaseException], None],
+    ) -> None:
+        super().__init__()
+        self._actor, self._desk, self._ledger, self._hands = actor, desk, ledger, hands
+        self._now, self._on_crash = now, on_crash
+
+    def on_receive(self, _message: Any) -> None:
+        """Rung: work until nothing is due."""
+        self._desk.answered()
+        while self._round():
+            pass
+
+    def _round(self) -> bool:
+        due = self._ledger.ask(self._actor.due)
+        decided = 0
+        if any(isinstance(command, Decide) for command in due):
+            decided = self._ledger.decide(self._actor.NAME, self._actor.due)
+        now = self._now()
+        effects = [command for command in due if not isinstance(command, Decide) and self._desk.ripe(command, now)]
+        for command in effects:
+            self._carry_out(command)
+        return bool(decided or effects)
+
+    def _carry_out(self, command: Command) -> None:
+        try:
+            said = self._actor.perform(command, self._hands)
+        except LogError:
+            raise  # nothing can be said any more: the system stops
+        except SwarmError as error:
+            said = self._actor.refused(command, error)
+        if said:
+            self._ledger.say(self._actor.NAME, said)
+        else:
+            self._desk.put_off(command, self._now())
+
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,  # noqa: ARG002  # the signature is Pykka's
+    ) -> None:
+        """Pykka calls this once, after an exception; the actor is dead then."""
+        self._on_crash(self._actor.NAME, exception_value or RuntimeError(str(exception_type)))
+
+
+class Staff:
+    """The shells that are running: hire, ring, dismiss them."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        hands: Hands,
+        now: Callable[[], float],
+        on_crash: Callable[[str, BaseException], None],
+    ) -> None:
+        self._with = (ledger, hands, now, on_crash)
+        self._members: dict[str, tuple[pykka.ActorRef[Shell], Desk]] = {}
+
+    def hire(self, actor: Actor) -> None:
+        """Start a shell for the actor, in place of the one that crashed if there was one."""
+        desk = Desk()
+        ref = Shell.start(actor, desk, *self._with)
+        self._members[actor.NAME] = (ref, desk)
+        desk.ring(ref)
+
+    def ring(self) -> None:
+        """There may be something due for anybody."""
+        for ref, desk in list(self._members.values()):
+            desk.ring(ref)
+
+    def waiting(self, name: str) -> set[Command]:
+        """The commands of that actor that led to nothing when last tried."""
+        return set(self._members[name][1].waiting)
+
+    def hurry(self) -> None:
+        """Let everybody try at once what they were to try again later."""
+        for _, desk in self._members.values():
+            desk.waiting = {}
+        self.ring()
+
+    def dismiss(self) -> None:
+        """Stop them all, after what each is doing now."""
+        for ref, _ in self._members.values():
+            ref.stop(block=True)

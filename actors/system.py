@@ -1,0 +1,181 @@
+"""The running system: boots the actors, wakes them, restarts those that crash, and stops. It alone wires the real
+hands.
+
+Rule: it holds no state that the log does not. A crashed actor is started anew from the board, at most `RESTARTS`
+times in `WINDOW` seconds; then everything stops, with words, and the log is as it was. (That an actor watches over
+crashes, as the design has it, cannot be: who would watch over that one?)
+"""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from ..eventlog.errors import SwarmError
+from ..eventlog.events import ActorCrashed, RunStarted, RunStopped, RunStopRequested, SessionKillRequested
+from ..eventlog.fact import Event
+from ..eventlog.files import Log
+from ..eventlog.tail import Tail
+from ..eventlog.watcher import Watcher
+from ..projections import Board, agents, runs
+from . import builder, coordinator, merger, scout, watchdog
+from .command import Said
+from .hands import Hands
+from .ledger import Ledger
+from .shell import Actor, Staff
+
+ACTORS: tuple[Actor, ...] = (coordinator, scout, builder, merger, watchdog)
+RESTARTS, WINDOW = 5, 60.0
+NAME = "system"
+
+
+class ActorsFailed(SwarmError):
+    """Raised when an actor crashed too often. It is our bug; the log is intact."""
+
+    exit_code = 3
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """Why the system came to rest: `idle`, `stopped` (somebody asked) or `interrupted` (Ctrl-C)."""
+
+    reason: str
+
+
+class System:
+    """One run. `show` is called in `run`'s own thread with every event as it is folded."""
+
+    def __init__(
+        self,
+        log: Log,
+        log_dir: str,
+        hands: Hands,
+        settings: RunStarted,
+        now: Callable[[], float],
+        show: Callable[[Event[Any]], None],
+    ) -> None:
+        self._log, self._now, self._show, self._settings = log, now, show, settings
+        self._run, self._log_dir = hands.run, log_dir
+        self._ledger = Ledger(log, Tail(log_dir), hands.run, now)
+        self._staff = Staff(self._ledger, hands, now, self._crashed)
+        self._wake = threading.Event()
+        self._news: queue.SimpleQueue[Event[Any]] = queue.SimpleQueue()
+        self._crashes: queue.SimpleQueue[tuple[str, BaseException]] = queue.SimpleQueue()
+        self._fallen: list[float] = []
+        self._interrupted = threading.Event()
+
+    def interrupt(self) -> None:
+        """Come to rest soon, leaving the agents at work. Safe in a signal handler."""
+        self._interrupted.set()
+        self._wake.set()
+
+    def run(self, until_idle: bool) -> Ending:
+        """Work until idle (if asked), until a stop is requested, or until interrupted; raises ActorsFailed or
+        LogError.
+        """
+        self._ledger.listeners.append(self._news.put)
+        self._say(self._settings)
+        ending = Ending("failed")
+        try:
+            with self._at_work():
+                ending = self._watch(until_idle)
+        finally:
+            self._ledger.catch_up()
+            self._tell()
+        return ending
+
+    def stopped(self, reason: str, code: int) -> None:
+        """Record the end of the run; `code` is the exit code."""
+        self._say(RunStopped(reason=reason, code=code))
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        watcher = Watcher(self._log_dir, self._ring, tick=self._ring)
+        try:
+            for actor in ACTORS:
+                self._staff.hire(actor)
+            with watcher:
+                yield
+        finally:
+            self._staff.dismiss()
+
+    def _ring(self) -> None:
+        self._staff.ring()
+        self._wake.set()
+
+    def _watch(self, until_idle: bool) -> Ending:
+        hurried = ""
+        while True:
+            self._wake.wait(timeout=1.0)
+            self._wake.clear()
+            self._ledger.catch_up()
+            self._tell()
+            self._mend()
+            if self._interrupted.is_set():
+                return Ending("interrupted")
+            stop = self._ledger.ask(self._stop_requested)
+            if stop and not stop.agents:
+                return Ending("stopped")
+            if (stop or until_idle) and self._ledger.ask(self._at_rest):
+                newest = self._ledger.ask(lambda board, _: board.newest)
+                if hurried == newest:
+                    return Ending("stopped" if stop else "idle")
+                hurried = newest  # what waits to be tried again gets one more chance
+                self._staff.hurry()
+
+    def _tell(self) -> None:
+        while True:
+            try:
+                self._show(self._news.get_nowait())
+            except queue.Empty:
+                return
+
+    def _stop_requested(self, board: Board, _now: float) -> RunStopRequested | None:
+        current = board[runs.State].current
+        wish = current.stopping if current else None
+        if wish and wish.agents:
+            self._end_sessions(board)
+        return wish
+
+    def _end_sessions(self, board: Board) -> None:
+        wishes = [
+            Said(
+                session.issue,
+                SessionKillRequested(session=session.id, attempt=session.attempt, reason="swarm stop --now"),
+            )
+            for session in board[agents.State].sessions()
+            if not session.killed
+        ]
+        self._ledger.say(NAME, wishes)
+
+    def _at_rest(self, board: Board, now: float) -> bool:
+        """Whether nothing runs, and nothing is due but what led to nothing when last tried."""
+        if any(True for _ in board[agents.State].sessions()):
+            return False
+        return all(command in self._staff.waiting(a.NAME) for a in ACTORS for command in a.due(board, now))
+
+    def _crashed(self, name: str, error: BaseException) -> None:
+        self._crashes.put((name, error))
+        self._wake.set()
+
+    def _mend(self) -> None:
+        """Restart what crashed, unless it crashes all the time or the log itself cannot be written."""
+        while not self._crashes.empty():
+            name, error = self._crashes.get()
+            if isinstance(error, SwarmError):
+                raise error
+            self._fallen = [when for when in self._fallen if when > self._now() - WINDOW] + [self._now()]
+            gave_up = len(self._fallen) > RESTARTS
+            words = f"{type(error).__name__}: {error}"
+            self._ledger.say(NAME, [Said(name, ActorCrashed(error=words, gave_up=gave_up))])
+            if gave_up:
+                raise ActorsFailed(
+                    f"the {name} crashed {len(self._fallen)} times within {WINDOW:.0f} s; the last time: {words}",
+                    "the log is intact: `swarm start` goes on where it ends",
+                ) from error
+            self._staff.hire(next(actor for actor in ACTORS if actor.NAME == name))
+
+    def _say(self, fact: RunStarted | RunStopped) -> None:
+        self._ledger.say(NAME, [Said(self._run, fact)])

@@ -1,0 +1,187 @@
+"""Watchdog: looks after sessions that are gone or unwanted, decides on another try, keeps accounts, returns dead
+letters.
+
+Rule: liveness is the process itself (boot id, pid, start time) and what the agent prints; never an event about it.
+Waiting is not death: a session lives as long as its host does.
+"""
+
+from ..eventlog.errors import SwarmError
+from ..eventlog.events import (
+    AttemptRetried,
+    IssueHeld,
+    MailAcked,
+    MergeConflicted,
+    MergeRejected,
+    SessionKillRequested,
+    SessionLost,
+    SessionRequested,
+    SessionStarted,
+    UsageReported,
+    WorkRejected,
+)
+from ..eventlog.ids import time_of
+from ..mailbox import letters
+from ..projections import Board, agents, fact, happened, issues, mail, runs
+from ..world import Identity, Spend
+from .command import Command, Decide, Said
+from .hands import Hands
+
+NAME = "watchdog"
+START_GRACE = 20.0
+"""Seconds within which a requested session must be taken by a host."""
+
+
+class Probe(Command, frozen=True):
+    """See whether a session that has not ended is really there. `late`: it was requested long ago and never started."""
+
+    issue: str
+    attempt: int
+    session: str
+    host: Identity | None
+    late: bool
+    cause: str
+
+
+class Kill(Command, frozen=True):
+    """End a session that somebody wants ended."""
+
+    session: str
+
+
+class ReadSpend(Command, frozen=True):
+    """Take over what the LLM proxy has written down."""
+
+    known: tuple[tuple[str, str, int], ...]
+
+
+def due(board: Board, now: float) -> list[Command]:
+    """Retries, unwanted and vanished sessions, accounts, dead letters."""
+    return [*_retries(board), *_sessions(board, now), *_spend(board), *_mail(board)]
+
+
+# --- another try ----------------------------------------------------------------------------------
+
+
+def _retries(board: Board) -> list[Command]:
+    settings = board[runs.State].settings
+    if settings is None:
+        return []
+    found: list[Command] = []
+    for issue in sorted(board[issues.State].live.values(), key=lambda one: one.id):
+        failed = issue.current
+        if failed is None or not failed.failure or issue.mark:
+            continue
+        cause = max(happened(failed.latest, kind) for kind in (WorkRejected, MergeConflicted, MergeRejected))
+        if _final(failed) or issue.failures > settings.max_retries:
+            tries = "" if _final(failed) else f" (after {issue.failures} attempts)"
+            held = IssueHeld(generation=issue.generation, reason=failed.failure + tries, attempt=failed.number)
+            found.append(Decide(issue.id, held, cause))
+        else:
+            found.append(Decide(issue.id, AttemptRetried(attempt=failed.number, reason=failed.failure), cause))
+    return found
+
+
+def _final(failed: issues.Attempt) -> bool:
+    rejected, unmerged = fact(failed.latest, WorkRejected), fact(failed.latest, MergeRejected)
+    return bool((rejected and rejected.final) or (unmerged and unmerged.final))
+
+
+# --- sessions -------------------------------------------------------------------------------------
+
+
+def _sessions(board: Board, now: float) -> list[Command]:
+    found: list[Command] = []
+    for session in board[agents.State].sessions():
+        if session.killed:
+            found.append(Kill(session.id))
+        requested = happened(session.latest, SessionRequested) or happened(session.latest, SessionStarted)
+        host = None
+        if session.started:
+            host = Identity(session.started.boot_id, session.started.host_pid, session.started.host_ticks)
+        late = bool(requested) and host is None and now - time_of(requested) > START_GRACE
+        cause = max(requested, happened(session.latest, SessionKillRequested))
+        found.append(Probe(session.issue, session.attempt, session.id, host, late, cause))
+    return found
+
+
+def _spend(board: Board) -> list[Command]:
+    settings = board[runs.State].settings
+    if settings is None or not settings.spend_log:
+        return []
+    known = [
+        (session.id, session.issue, session.attempt)
+        for attempt in board[agents.State].attempts.values()
+        for session in attempt.sessions.values()
+        if session.kind == "agent"
+    ]
+    return [ReadSpend(tuple(sorted(known)))] if known else []
+
+
+# --- letters --------------------------------------------------------------------------------------
+
+
+def _mail(board: Board) -> list[Command]:
+    found: list[Command] = []
+    for letter in letters.waiting_for(board, NAME):
+        found.append(Decide(letter.id, MailAcked(letter=letter.id, reader=NAME), letter.id))
+    for letter in sorted(board[mail.State].unsettled.values(), key=lambda one: one.id):
+        for dead in letters.undeliverable(board, letter):
+            found.append(Decide(letter.id, dead, letter.id))
+            notice = letters.notices(dead, letter.sent.data, letter.sent.source) if letter.sent else None
+            if notice:
+                found.append(Decide(notice.issue, notice, letter.id))
+    return found
+
+
+# --- doing it -------------------------------------------------------------------------------------
+
+
+def perform(command: Command, hands: Hands) -> list[Said]:
+    """Do it."""
+    match command:
+        case Probe():
+            return _probe(command, hands)
+        case Kill():
+            hands.sessions.kill(command.session)
+            return []
+        case ReadSpend():
+            where = {session: (issue, attempt) for session, issue, attempt in command.known}
+            totals = hands.spend.totals() if hands.spend else []
+            return [_usage(total, *where[total.session]) for total in totals if total.session in where]
+    raise TypeError(f"the watchdog has no hands for {command}")
+
+
+def _probe(command: Probe, hands: Hands) -> list[Said]:
+    if command.host and hands.sessions.alive(command.host):
+        return []
+    if hands.sessions.settle(command.session):
+        return []
+    claimed = hands.sessions.claimed(command.session)
+    if command.host is None and (claimed or not command.late):
+        return []
+    hands.sessions.kill(command.session)
+    why = "its host process is gone and left no exit record" if command.host else "no host took it"
+    lost = SessionLost(session=command.session, attempt=command.attempt, reason=why)
+    return [Said(command.issue, lost, command.cause)]
+
+
+def _usage(total: Spend, issue: str, attempt: int) -> Said:
+    return Said(
+        issue,
+        UsageReported(
+            session=total.session,
+            attempt=attempt,
+            model=total.model,
+            origin="proxy",
+            calls=total.calls,
+            input_tokens=total.input_tokens,
+            output_tokens=total.output_tokens,
+            cached_tokens=total.cached_tokens,
+            cost=total.cost,
+        ),
+    )
+
+
+def refused(_command: Command, _error: SwarmError) -> list[Said]:
+    """Looking failed: look again later."""
+    return []

@@ -1,0 +1,119 @@
+"""Ids that are UUIDv7 outside and a hybrid logical clock inside. Rule: ids are made here and nowhere else, and purely.
+
+    48 bits Unix milliseconds | version 7 | 12 bits counter | variant | 16 bits node | 46 random bits
+
+The first 60 bits (milliseconds and counter) are one number that only grows: it is the wall clock where that is ahead, and
+the greatest id known plus one where it is not. So an id sorts, as text too, after all that its author had seen. Sources: RFC
+9562 §5.7 and §6.2; Kulkarni et al., "Logical Physical Clocks" (2014).
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from hashlib import blake2b
+
+from .errors import LogError
+
+DAY = 86_400
+END = 4_102_444_800
+"""Unix time of 2100-01-01: no id lies beyond it."""
+
+_FORM = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+_one = re.compile(_FORM).fullmatch
+_many = re.compile(f"(?:{_FORM}\n)*").fullmatch
+_END_CLOCK = END * 1000 << 12
+
+
+def is_id(text: str) -> bool:
+    """Whether this is an id in its one spelling (lower case, with hyphens)."""
+    return _one(text) is not None
+
+
+def are_ids(texts: Iterable[str]) -> bool:
+    """The same of many; several times as fast as one by one."""
+    return _many("".join([f"{text}\n" for text in texts])) is not None
+
+
+def time_of(id: str) -> float:  # noqa: A002
+    """When it was made by its author's hybrid clock: Unix seconds, to the millisecond."""
+    return int(id[:8] + id[9:13], 16) / 1000
+
+
+def rfc3339(id: str) -> str:  # noqa: A002
+    """The same for people: `2026-11-21T04:20:09.123Z`."""
+    return _rfc3339(int(id[:8] + id[9:13], 16))
+
+
+def too_far(id: str, now: float) -> bool:  # noqa: A002
+    """Whether the id claims a time that no sane clock can show: over a day after `now`, or beyond the year 2100."""
+    return time_of(id) > min(now + DAY, END)
+
+
+def node_bits(node: str) -> int:
+    """The 16 bits that stand for a node in its ids."""
+    return int.from_bytes(blake2b(node.encode(), digest_size=2).digest(), "big")
+
+
+class Minter:
+    """Makes the ids of one writer. Not thread-safe: its owner holds a lock.
+
+    `now` gives Unix seconds and may do anything (jump, stand, run backwards); `entropy` gives 46 or more random bits.
+    """
+
+    def __init__(self, node: int, now: Callable[[], float], entropy: Callable[[], int]) -> None:
+        self._now = now
+        self._entropy = entropy
+        self._node = 1 << 63 | (node & 0xFFFF) << 46
+        self._clock = 0
+        self._made = ""
+
+    def observe(self, id: str) -> bool:  # noqa: A002
+        """Sort after this id from now on. An id too far ahead is refused (False): one bad clock must not pull all along."""
+        if too_far(id, self._now()):
+            return False
+        self._clock = max(self._clock, _clock_of(id))
+        return True
+
+    def mint(self, after: str = "") -> str:
+        """An id greater than `after` and than every id made or observed before.
+
+        `after` is the last id of the writer's own file. It is followed even if it is days ahead (this machine's own clock
+        was wrong and was set back: what comes later must still sort later), but not beyond the year 2100: that is garbage.
+        Raises LogError if this machine's clock itself is beyond it.
+        """
+        clock = max(int(self._now() * 1000) << 12, self._clock + 1)
+        if after and after != self._made:
+            followed = _clock_of(after) + 1
+            if clock < followed <= _END_CLOCK:
+                clock = followed
+        if clock > _END_CLOCK:
+            raise LogError("the clock of this machine is beyond the year 2100: no event can be written", "set the clock")
+        self._clock = clock
+        low = self._node | self._entropy() & 0x3FFF_FFFF_FFFF
+        self._made = (
+            f"{clock >> 28:08x}-{clock >> 12 & 0xFFFF:04x}-7{clock & 0xFFF:03x}-{low >> 48:04x}-{low & 0xFFFF_FFFF_FFFF:012x}"
+        )
+        return self._made
+
+
+def _clock_of(id: str) -> int:  # noqa: A002
+    return int(id[:8] + id[9:13] + id[15:18], 16)
+
+
+def _rfc3339(milliseconds: int) -> str:
+    seconds, thousandth = divmod(milliseconds, 1000)
+    days, second = divmod(seconds, DAY)
+    return f"{_date(days)}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}.{thousandth:03}Z"
+
+
+@lru_cache(maxsize=64)
+def _date(days: int) -> str:
+    """The civil date of a day since 1970-01-01 (`civil_from_days` in Howard Hinnant's "chrono-Compatible Low-Level Date
+    Algorithms"): eras of 400 years have 146,097 days, and years begin on 1 March so that the leap day comes last."""
+    era, of_era = divmod(days + 719_468, 146_097)
+    year = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
+    of_year = of_era - (365 * year + year // 4 - year // 100)
+    shifted = (5 * of_year + 2) // 153
+    day = of_year - (153 * shifted + 2) // 5 + 1
+    month = shifted + 3 if shifted < 10 else shifted - 9
+    return f"{year + era * 400 + (month <= 2):04}-{month:02}-{day:02}"

@@ -1,0 +1,4 @@
+"""Who a letter reaches, and how it reads. Pure: folds come in, words and facts go out.
+
+Rule: a letter reaches a reader by an address alone, and what became of it stands in the log alone.
+"""

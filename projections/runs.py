@@ -1,0 +1,68 @@
+"""Runs: when `swarm start` ran, with which settings, and how it ended. Rule: settings in force are a fact, so a
+replay decides with the settings of then, not of now.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ..eventlog.events import ActorCrashed, RunStarted, RunStopped, RunStopRequested
+from ..eventlog.fact import Event, Fact
+from . import Handler, Latest, fact, happened, keep
+
+
+class Run(msgspec.Struct):
+    """One run of the actors. `crashes` are the ids of the actor crashes in it."""
+
+    id: str
+    latest: Latest = msgspec.field(default_factory=dict)
+    crashes: dict[str, Event[ActorCrashed]] = msgspec.field(default_factory=dict)
+
+    @property
+    def started(self) -> RunStarted | None:
+        """Its settings and its process."""
+        return fact(self.latest, RunStarted)
+
+    @property
+    def stopped(self) -> RunStopped | None:
+        """How it ended; None while it runs, and for ever if it was killed."""
+        return fact(self.latest, RunStopped)
+
+    @property
+    def stopping(self) -> RunStopRequested | None:
+        """Set once a person asked it to stop."""
+        return fact(self.latest, RunStopRequested)
+
+
+class State:
+    """All runs."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Run] = {}
+
+    @property
+    def current(self) -> Run | None:
+        """The newest run, ended or not."""
+        started = [run for run in self.runs.values() if run.started]
+        return max(started, key=lambda run: happened(run.latest, RunStarted), default=None)
+
+    @property
+    def settings(self) -> RunStarted | None:
+        """The settings in force."""
+        return self.current.started if self.current else None
+
+
+def _run_fact(state: State, event: Event[Any]) -> None:
+    keep(state.runs.setdefault(event.subject, Run(event.subject)).latest, event)
+
+
+def _crashed(state: State, event: Event[ActorCrashed]) -> None:
+    run = state.runs.setdefault(event.correlationid, Run(event.correlationid))
+    run.crashes[event.id] = event
+
+
+ON: Mapping[type[Fact], Handler] = {
+    **dict.fromkeys((RunStarted, RunStopped, RunStopRequested), _run_fact),
+    ActorCrashed: _crashed,
+}

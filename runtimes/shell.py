@@ -1,0 +1,64 @@
+"""The runtime `shell`: the issue's body is the script. Rule: the embedded default, so it needs no model and no key.
+
+The script runs in the attempt's worktree with `/bin/sh -e`; a body whose first line is `#!…` names its interpreter.
+`[runtimes.shell]` may name another shell (`binary`) and more of its options (`args`). A scout's script is as free as
+a builder's: what holds it back is that a scout's work never lands.
+"""
+
+from collections import deque
+
+from ..eventlog.errors import UsageError
+from ..eventlog.text import plain, tail
+from . import Launch, Outcome, Task, Usage, ending, one_line
+
+BINARY = "/bin/sh"
+INSTALL = "nothing to install: every POSIX system has /bin/sh"
+
+REPORT_LINES = 40
+REPORT_BYTES = 8192
+
+
+def launch(task: Task) -> Launch:
+    """Write the body to `<run_dir>/script` and run it; raises UsageError for an empty body."""
+    if not task.body.strip():
+        raise UsageError(
+            f"issue {task.issue} has no body, and for the runtime 'shell' the body is the script",
+            "create the issue again with --body 'the commands to run', or choose another --runtime",
+        )
+    script = f"{task.run_dir}/script"
+    return Launch(argv=(*_interpreter(task), script), files={script: task.body.rstrip("\n") + "\n"})
+
+
+def _interpreter(task: Task) -> tuple[str, ...]:
+    """The `#!` line is read here and not by the kernel: the run folder may be mounted noexec."""
+    first = task.body.splitlines()[0]
+    if first.startswith("#!") and first[2:].strip():
+        return tuple(first[2:].split())
+    return (task.binary or BINARY, "-e", *task.args)
+
+
+def reader() -> "Lines":
+    """A reader for one session."""
+    return Lines()
+
+
+class Lines:
+    """A script's standard output: its last line is what it is doing, its last lines are its report."""
+
+    tools = 0
+    usage: tuple[Usage, ...] = ()
+
+    def __init__(self) -> None:
+        self.note = ""
+        self._last: deque[bytes] = deque(maxlen=REPORT_LINES)
+
+    def feed(self, line: bytes) -> None:
+        """Take one line of output."""
+        line = line[-REPORT_BYTES:]
+        self._last.append(line)
+        self.note = one_line(line.decode(errors="replace")) or self.note
+
+    def outcome(self, code: int) -> Outcome:
+        """A script is believed: 0 is success."""
+        report = tail(plain(b"\n".join(self._last).decode(errors="replace")), REPORT_BYTES).strip()
+        return Outcome(ok=code == 0, why="" if code == 0 else ending(code), report=report)

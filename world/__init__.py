@@ -1,0 +1,169 @@
+"""All I/O except the log's own. This door holds only the hands' shapes, so that actors may name them without
+importing git.
+
+Every hand is idempotent and keyed: an actor may ask for the same thing twice (it crashed in between), and the second
+time finds it done. Every hand has a double in `tests/doubles.py`, and both pass one suite.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """A process that cannot be confused with another: a pid alone is reused."""
+
+    boot_id: str
+    pid: int
+    start_ticks: int
+
+
+# --- git ------------------------------------------------------------------------------------------
+
+
+class Secured(msgspec.Struct, frozen=True):
+    """What the agent left, as a commit. `commits` above the base; `files` changed against the base, at most 200
+    names.
+    """
+
+    ref: str
+    commit: str
+    commits: int
+    files: list[str]
+
+
+class Merged(msgspec.Struct, frozen=True):
+    """A merge commit in the object store that nothing points at yet."""
+
+    commit: str
+    tree: str
+
+
+class Conflict(msgspec.Struct, frozen=True):
+    """The paths that do not merge."""
+
+    files: list[str]
+
+
+class Landed(msgspec.Struct, frozen=True):
+    """The target is at the commit (or had it already)."""
+
+    commit: str
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """The target is no longer at the tested base but at `found`: merge and test again."""
+
+    found: str
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Git would not fast-forward the checkout that has the target; `command` is for the person."""
+
+    reason: str
+    command: str
+
+
+class Repository(Protocol):
+    """The one door to git. Raises GitError (a SwarmError) when git refuses for a reason not named in a return type."""
+
+    def tip(self, branch: str) -> str:
+        """The commit at `refs/heads/<branch>`; raises GitError if there is none."""
+
+    def prepare(self, path: str, branch: str, base: str) -> None:
+        """A worktree at `path` (relative to the repository) on the new branch, cut from `base`. There already: fine."""
+
+    def secure(self, path: str, branch: str, base: str, ref: str, message: str, author: str) -> Secured:
+        """Commit all that is in the worktree, uncommitted or not, and point `ref` at it.
+
+        `ref` is the branch itself (`refs/heads/…`) on success or `refs/swarm/wip/…` otherwise. Ignored files stay out.
+        """
+
+    def gate(self, path: str, commit: str, keep_ignored: bool = False) -> str:
+        """Put the worktree at exactly `commit`, detached (made if it is missing or broken); returns its absolute path.
+
+        Untracked files go. Ignored ones (`node_modules`) go too, unless `keep_ignored`: an attempt's gate keeps them.
+        """
+
+    def merge(self, base: str, commit: str, message: str, author: str, when: float) -> Merged | Conflict:
+        """Merge `commit` into `base` in the object store. The same arguments give the same commit."""
+
+    def land(self, target: str, base: str, commit: str) -> Landed | Moved | Refused:
+        """Move the target from `base` to `commit` by compare-and-swap, or by git's own fast-forward where checked
+        out.
+        """
+
+    def remove(self, path: str, secured: str) -> None:
+        """Delete the worktree. Refuses (GitError) unless the commit `secured` exists. Gone already: fine."""
+
+
+# --- sessions -------------------------------------------------------------------------------------
+
+
+class SessionSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host process is told. It is written to `<run_dir>/spec.json`; the environment goes by inheritance, not
+    by file.
+
+    `runtime` names the reader of standard output; empty for gates. `log_dir` is where the host appends its events,
+    with `correlationid` and `causationid`. `cap` bounds the raw log in bytes; `timeout` and `grace` are seconds.
+    """
+
+    session: str
+    issue: str
+    attempt: int
+    kind: str
+    argv: list[str]
+    cwd: str
+    run_dir: str
+    log_dir: str
+    runtime: str = ""
+    stdin: str = ""
+    terminal: bool = False
+    cap: int = 50_000_000
+    timeout: float = 3600.0
+    grace: float = 5.0
+    correlationid: str = ""
+    causationid: str = ""
+
+
+class Sessions(Protocol):
+    """Outside programs, each under a host process of its own that outlives us and appends its own events."""
+
+    def start(self, spec: SessionSpec, env: dict[str, str]) -> int:
+        """Run it under a new host unless its run folder was claimed before; returns the host's pid (0: claimed
+        before).
+        """
+
+    def alive(self, identity: Identity) -> bool:
+        """Whether exactly that process still runs."""
+
+    def claimed(self, session: str) -> bool:
+        """Whether a host has taken the run folder of this session."""
+
+    def settle(self, session: str) -> bool:
+        """If the session left an exit record whose event is not in the log, append it. True if a record was found."""
+
+    def kill(self, session: str) -> None:
+        """Ask the session's host to end the program and all its children. Not running: fine."""
+
+
+# --- the LLM proxy --------------------------------------------------------------------------------
+
+
+class Spend(msgspec.Struct, frozen=True):
+    """What the proxy says one session has spent on one model so far."""
+
+    session: str
+    model: str
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost: float | None
+
+
+class SpendLog(Protocol):
+    """The proxy's account, one entry per session and model, totals since the beginning of its log."""
+
+    def totals(self) -> list[Spend]:
+        """All totals that changed since the last call."""

@@ -1,0 +1,270 @@
+"""The one door to git. Rule: nothing else in this project runs git, and nothing an agent wrote decides how git runs.
+
+An agent can write its worktree, its branch, and git's notes about that worktree. So each call names the repository
+itself (`GIT_DIR`, `GIT_COMMON_DIR`, `GIT_WORK_TREE`; a worktree's own `.git` and `commondir` are never read), switches
+off what runs programs (hooks, fsmonitor, signing, maintenance), takes no GIT_* variable from outside except where the
+person's configuration and credentials are, and starts without a shell and without standard input.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import msgspec
+
+from ..eventlog.errors import SwarmError, UsageError
+
+WORKTREES = ".swarm/worktrees"
+
+_SETTINGS = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "core.untrackedCache": "false",
+    "core.splitIndex": "false",
+    "core.sparseCheckout": "false",
+    "core.ignoreStat": "false",
+    "core.safecrlf": "false",
+    "core.pager": "cat",
+    "add.ignoreErrors": "false",
+    "checkout.workers": "0",
+    "commit.gpgSign": "false",
+    "tag.gpgSign": "false",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "i18n.commitEncoding": "UTF-8",
+    "protocol.ext.allow": "never",
+    "submodule.recurse": "false",
+    "worktree.useRelativePaths": "false",
+}
+# What the person says about configuration and credentials; every other inherited GIT_* variable is dropped.
+_KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_ASKPASS", "GIT_TERMINAL_PROMPT")
+
+
+class GitError(SwarmError):
+    """Raised when git refused, with its own first words. Nothing was thrown away."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a call works: the git directory (of the repository, or of one worktree), the files, the index (empty: git.s)."""
+
+    git_dir: str
+    work_tree: str
+    index: str = ""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """How git ended, what it printed (file names that are not UTF-8 as surrogates), and what it said about it."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Door:
+    """Runs git on one repository: `root` is its main work tree, `common` its common git directory."""
+
+    def __init__(self, root: str, common: str) -> None:
+        self.root = os.path.realpath(root)
+        self.common = os.path.realpath(common)
+        self.main = Place(self.common, self.root)
+
+    def ask(self, *args: str, at: Place | None = None, env: Mapping[str, str] | None = None) -> Answer:
+        """Run `git args…`, whatever its exit code."""
+        at = at or self.main
+        if not os.path.isdir(at.work_tree):
+            raise GitError(f"there is no folder {at.work_tree}")
+        try:
+            from git.cmd import Git as Runner
+        except ImportError as error:  # gitpython looks for git when it is imported
+            raise GitError("git is not installed", hint="install git 2.38 or newer") from error
+        given = {**self._environment(at), **(env or {})}
+        # gitpython lays `env` over os.environ and cannot take a variable away: env(1) can.
+        stray = [name for name in os.environ if name.startswith("GIT_") and name not in given and not _kept(name)]
+        without = ["env", *(f"--unset={name}" for name in stray)] if stray else []
+        code, out, err = Runner(at.work_tree).execute(
+            [*without, "git", *args],
+            env=given,
+            with_extended_output=True,
+            with_exceptions=False,
+            stdout_as_string=False,
+            strip_newline_in_stdout=False,
+            shell=False,
+        )
+        return Answer(code, os.fsdecode(out), err if isinstance(err, str) else os.fsdecode(err))
+
+    def run(self, *args: str, at: Place | None = None, env: Mapping[str, str] | None = None, hint: str = "") -> str:
+        """What `git args…` printed; raises GitError when it does not end well."""
+        answer = self.ask(*args, at=at, env=env)
+        if answer.code:
+            raise GitError(f"git {args[0]} failed: {first_lines(answer.err) or f'exit {answer.code}'}", hint=hint)
+        return answer.out
+
+    def _environment(self, at: Place) -> dict[str, str]:
+        given = {
+            "GIT_DIR": at.git_dir,
+            "GIT_COMMON_DIR": self.common,
+            "GIT_WORK_TREE": at.work_tree,
+            "GIT_NO_REPLACE_OBJECTS": "1",  # refs/replace/ would show another content under the same id
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_CONFIG_COUNT": str(len(_SETTINGS)),
+        }
+        for number, (key, value) in enumerate(_SETTINGS.items()):
+            given[f"GIT_CONFIG_KEY_{number}"] = key
+            given[f"GIT_CONFIG_VALUE_{number}"] = value
+        if at.index:
+            given["GIT_INDEX_FILE"] = at.index
+        return given
+
+    # --- questions that every hand asks ---
+
+    def commit(self, name: str) -> str:
+        """The id of the commit that `name` (a full ref or an id) leads to; empty if there is none."""
+        answer = self.ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        return answer.out.strip() if answer.code == 0 else ""
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Whether commit `newer` contains commit `older`."""
+        answer = self.ask("merge-base", "--is-ancestor", "--end-of-options", older, newer)
+        if answer.code not in (0, 1):
+            raise GitError(f"git merge-base failed: {first_lines(answer.err)}")
+        return answer.code == 0
+
+    def setting(self, key: str) -> bool:
+        """Whether the repository's own configuration file sets `key` to true."""
+        file = os.path.join(self.common, "config")
+        return self.ask("config", "--file", file, "--type=bool", "--get", key).out.strip() == "true"
+
+    def identity(self) -> tuple[str, str] | None:
+        """The person's configured name and email, or None if either is missing."""
+        out = self.ask("config", "--null", "--get-regexp", r"^user\.(name|email)$").out
+        found = dict(entry.split("\n", 1) for entry in out.split("\0") if "\n" in entry)
+        name, email = found.get("user.name", "").strip(), found.get("user.email", "").strip()
+        return (name, email) if name and email else None
+
+    def commit_tree(self, tree: str, parents: list[str], message: str, author: str, when: float | None = None) -> str:
+        """A new commit in the object store, committed by the person, else by the author ("Name <email>"), at `when`
+        (Unix seconds, UTC; None: git's own now).
+        """
+        name, _, email = author.partition("<")
+        writer = (name.strip(), email.rstrip("> "))
+        if not all(writer):
+            raise GitError(f'not an author: "{author}"', hint='write it as "Name <email>"')
+        person = self.identity() or writer
+        env = {
+            "GIT_AUTHOR_NAME": writer[0],
+            "GIT_AUTHOR_EMAIL": writer[1],
+            "GIT_COMMITTER_NAME": person[0],
+            "GIT_COMMITTER_EMAIL": person[1],
+        }
+        if when is not None:
+            env["GIT_AUTHOR_DATE"] = env["GIT_COMMITTER_DATE"] = f"@{int(when)} +0000"
+        above = [word for parent in parents for word in ("-p", parent)]
+        return self.run("commit-tree", tree, *above, "-m", message.replace("\0", ""), env=env).strip()
+
+    # --- worktrees ---
+
+    def beneath(self, path: str) -> str:
+        """The absolute path of a worktree of ours; raises GitError for a path elsewhere, or that a link leads away."""
+        full = os.path.normpath(os.path.join(self.root, path))
+        if os.path.dirname(full) != os.path.join(self.root, WORKTREES):
+            raise GitError(f"{path} is not a worktree of the swarm: they are in {WORKTREES}/")
+        if os.path.realpath(full) != full:
+            raise GitError(f"{path} leads elsewhere by a symbolic link", hint=f"look at it, then: rm {full}")
+        return full
+
+    def worktree(self, full: str) -> Place:
+        """The place of the worktree at `full`. Git's directory of it has the same name: `worktrees.py` sees to that."""
+        return Place(os.path.join(self.common, "worktrees", os.path.basename(full)), full)
+
+    def refuse_worktree_config(self) -> None:
+        """An agent may write its `config.worktree`, so a repository that reads those would let it configure our git."""
+        if self.setting("extensions.worktreeConfig"):
+            raise UsageError(
+                "this repository has extensions.worktreeConfig, which lets an agent configure the swarm's git",
+                hint="git config --unset extensions.worktreeConfig",
+            )
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Held while worktrees come and go: of sixty `git worktree add` at once, thirty-three failed."""
+        folder = os.path.join(self.common, "swarm", "locks")
+        os.makedirs(folder, exist_ok=True)
+        descriptor = os.open(os.path.join(folder, "worktree.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _kept(name: str) -> bool:
+    return name in _KEPT or name.startswith("GIT_SSH")
+
+
+def first_lines(text: str, most: int = 4) -> str:
+    """Git's words on one line: its first lines, without its advice."""
+    lines = [line.strip() for line in text.splitlines()]
+    return " ".join([line for line in lines if line and not line.startswith("hint:")][:most])
+
+
+def printable(name: str) -> str:
+    """A file name that may be written as UTF-8."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def erase(path: str) -> None:
+    """Delete a file, a link or a folder whatever its modes. A link is never followed. Gone already: fine."""
+    try:
+        if os.path.islink(path) or not os.path.isdir(path):
+            os.unlink(path)
+            return
+        try:
+            shutil.rmtree(path)
+        except PermissionError:  # an agent left folders that may not be written or listed
+            _open_up(path)
+            shutil.rmtree(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise GitError(f"cannot delete {path}: {error.strerror}", hint=f"rm -rf {path}") from error
+
+
+def _open_up(path: str) -> None:
+    os.chmod(path, 0o700)
+    for folder, names, _ in os.walk(path):
+        for name in names:
+            inner = os.path.join(folder, name)
+            if not os.path.islink(inner):
+                os.chmod(inner, 0o700)
+
+
+def linked(git_dir: str) -> str:
+    """The folder of the linked worktree that git keeps in `git_dir`, if its `.git` points back; else empty."""
+    link = os.path.normpath(os.path.join(git_dir, read_line(os.path.join(git_dir, "gitdir"))))
+    kind, _, back = read_line(link).partition(": ")
+    found = os.path.normpath(os.path.join(os.path.dirname(link), back))
+    return os.path.dirname(link) if kind == "gitdir" and found == git_dir else ""
+
+
+def read_line(path: str) -> str:
+    """The one line of a small file of git's; empty if there is none or it is a link."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    try:
+        return os.fsdecode(os.read(descriptor, 8192)).strip()
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
+
+
+def write_line(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(descriptor, os.fsencode(text))
+    finally:
+        os.close(descriptor)

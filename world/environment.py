@@ -1,0 +1,35 @@
+"""The environment of a session, and the private files it starts from. Rule: nothing of ours or of git's leaks in by
+accident.
+
+What is taken away: variables that would redirect an agent's git (GIT_*) or tell it that it runs inside another agent
+or terminal; and every SWARM_* but those given. What an agent may see beyond that is a later setting.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+
+_FOREIGN = ("GIT_", "SWARM_", "TMUX", "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
+_KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_SSH_COMMAND", "GIT_ASKPASS")
+
+
+def of_session(base: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
+    """`base` without what is foreign, plus `extra`; `swarm` itself is found on PATH, after everything of the user's
+    own.
+    """
+    env = {name: value for name, value in base.items() if name in _KEPT or not name.startswith(_FOREIGN)}
+    ours = os.path.dirname(sys.executable)
+    path = env.get("PATH") or os.defpath
+    if ours not in path.split(os.pathsep):
+        path = f"{path}{os.pathsep}{ours}"
+    return {**env, **extra, "PATH": path}
+
+
+def write_private(path: str, text: str) -> None:
+    """Write a file that only its owner may read (0600, folders 0700), replacing what was there at once."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    draft = f"{path}.new"
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(draft, path)

@@ -1,0 +1,110 @@
+"""One repository: what actors and commands ask of git. Rule: this page says what there is; each deed has its own file.
+
+door.py        the one function that runs git, and how it is kept from running an agent's programs
+worktrees.py   made, put at a commit, deleted
+securing.py    what an agent left becomes a commit
+landing.py     merging, and moving the target
+"""
+
+import re
+
+from ..eventlog.errors import UsageError
+from . import Conflict, Landed, Merged, Moved, Refused, Secured, landing, securing, worktrees
+from .door import Door, GitError
+
+__all__ = ["Git", "GitError"]
+
+_OLDEST = (2, 38)  # merge-tree --write-tree
+
+
+class Git:
+    """The hand `Repository` on real git. `root` is the main work tree, `common` the common git directory (absolute)."""
+
+    def __init__(self, root: str, common: str) -> None:
+        self._door = Door(root, common)
+
+    # --- questions ---
+
+    def tip(self, branch: str) -> str:
+        """The commit at `refs/heads/<branch>`; raises GitError if there is none."""
+        found = self._door.commit(f"refs/heads/{branch}")
+        if not found:
+            raise GitError(f"there is no branch {branch}", hint="git branch --list")
+        return found
+
+    def branch_exists(self, branch: str) -> bool:
+        """Whether there is a commit at `refs/heads/<branch>`."""
+        return bool(self._door.commit(f"refs/heads/{branch}"))
+
+    def default_branch(self) -> str:
+        """The branch that is checked out in the main work tree; raises UsageError if there is none, or no commit."""
+        head = self._door.ask("symbolic-ref", "--quiet", "HEAD").out.strip()
+        if not head.startswith("refs/heads/"):
+            raise UsageError("the main checkout has no branch (detached HEAD)", hint="swarm start --target BRANCH")
+        if not self._door.commit(head):
+            raise UsageError("this repository has no commit yet", hint="git commit --allow-empty -m start")
+        return head.removeprefix("refs/heads/")
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Whether commit `newer` contains commit `older`."""
+        return self._door.is_ancestor(older, newer)
+
+    def identity(self) -> tuple[str, str] | None:
+        """The person's configured name and email, or None if either is missing."""
+        return self._door.identity()
+
+    def version(self) -> tuple[int, ...]:
+        """Git's version, as numbers."""
+        found = re.search(r"\d+(\.\d+)+", self._door.run("version"))
+        return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+    def problems(self) -> list[tuple[str, str]]:
+        """What keeps the swarm from working on this repository: (what is wrong, the command that mends it)."""
+        found = []
+        if self.version() < _OLDEST:
+            found.append(("git is older than 2.38 and cannot merge without a checkout", "install git 2.38 or newer"))
+        if self._door.setting("core.bare"):
+            found.append(
+                ("the repository is bare: agents' work lands beside a checkout", "git clone REPOSITORY FOLDER")
+            )
+        elif not self._door.commit("HEAD"):
+            found.append(("the repository has no commit yet", "git commit --allow-empty -m start"))
+        if self.branch_exists("swarm"):
+            found.append(("a branch named swarm is in the way of swarm/…", "git branch -m swarm swarm-old"))
+        try:
+            self._door.refuse_worktree_config()
+        except UsageError as error:
+            found.append((str(error), error.hint))
+        return found
+
+    # --- deeds: see `Repository` ---
+
+    def prepare(self, path: str, branch: str, base: str) -> None:
+        """A worktree at `path` on the new branch, cut from `base`."""
+        worktrees.prepare(self._door, path, branch, base)
+
+    def secure(self, path: str, branch: str, base: str, ref: str, message: str, author: str) -> Secured:
+        """Commit all that is in the worktree and point `ref` at it."""
+        return securing.secure(self._door, path, branch, base, ref, message, author)
+
+    def gate(self, path: str, commit: str, keep_ignored: bool = False) -> str:
+        """Put the worktree at exactly `commit`, detached; returns its absolute path."""
+        return worktrees.gate(self._door, path, commit, keep_ignored)
+
+    def merge(self, base: str, commit: str, message: str, author: str, when: float) -> Merged | Conflict:
+        """Merge `commit` into `base` in the object store."""
+        return landing.merge(self._door, base, commit, message, author, when)
+
+    def land(self, target: str, base: str, commit: str) -> Landed | Moved | Refused:
+        """Move the target from `base` to `commit`."""
+        return landing.land(self._door, target, base, commit)
+
+    def remove(self, path: str, secured: str) -> None:
+        """Delete the worktree, if the commit `secured` exists."""
+        worktrees.remove(self._door, path, secured)
+
+    def delete_branch(self, branch: str, commit: str) -> None:
+        """Delete a branch of the swarm, if it is still at `commit`; raises GitError if it moved. Gone already: fine."""
+        worktrees.check_branch(branch)
+        if self.branch_exists(branch):
+            self._door.run("update-ref", "-d", f"refs/heads/{branch}", commit, hint=f"git log {branch}")

@@ -1,0 +1,359 @@
+"""The process above one program: `python -I -m swarm.world.host <run folder>`. Rule: only a parent knows the exit code.
+
+It is started with the program's environment as its own, and lives on when whoever started it dies. It claims the folder
+before it starts anything, so a session runs once; feeds standard input; keeps the raw output up to a cap; ends the
+program after `timeout` or at a SIGTERM; ends every descendant, wherever it hid (orphans fall to a subreaper); writes
+exit.json; and appends the session's events itself. Sessions are many and short: import nothing heavy here.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import sys
+import time
+from math import inf
+
+from ..eventlog.errors import SwarmError
+from ..eventlog.events import SessionExited, SessionProgressed, SessionStarted, UsageReported
+from ..eventlog.fact import Fact
+from ..eventlog.files import Draft, Log
+from ..eventlog.text import head, plain, tail
+from ..runtimes import Outcome, Reader, Usage, ending, runtime
+from . import Identity, SessionSpec
+from .capture import Account, RawLog, Ring
+from .clock import entropy, monotonic, now
+from .processes import descendants, identity, send
+from .program import Program, launch
+from .runfolder import ExitRecord, RunFolder, drafted
+
+BLOCK = 1 << 16
+REPORT_EVERY = 2.0  # seconds between two signs of life
+DRAIN = 1.0  # seconds that output may still come after the last process has ended
+UNKILLABLE = 10.0  # seconds after which a process that survives SIGKILL (in the kernel, or another user's) is left
+PAUSES = (0.0, 0.1, 0.4, 1.5, 3.0)  # seconds before each try to append the end
+PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
+WHY, REPORT, TAIL, NOTE = 500, 8192, 4096, 160  # bytes that go into events
+
+
+def main(run_dir: str) -> None:
+    """Host the session of this folder; returns at once if it was claimed before."""
+    umask = os.umask(0o077)
+    os.chdir("/")
+    folder = RunFolder(run_dir)
+    spec, me = folder.spec(), identity(os.getpid())
+    if spec is None or me is None:
+        raise SwarmError(f"{run_dir} has no readable spec.json")
+    wake = _listen()
+    if not folder.claim(me):
+        return
+    if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise SwarmError("this kernel has no subreaper: children could escape")
+    recorder = Recorder(spec)
+    try:
+        exited, usage = _run(folder, spec, recorder, wake, me, umask)
+        _conclude(folder, recorder, ExitRecord(exited, usage))
+    finally:
+        recorder.close()
+
+
+def _run(
+    folder: RunFolder, spec: SessionSpec, recorder: "Recorder", wake: int, me: Identity, umask: int
+) -> tuple[SessionExited, list[UsageReported]]:
+    """The program's life, from exec to the last descendant's end."""
+    try:
+        reader = runtime(spec.runtime).reader() if spec.runtime else None
+        program = launch(
+            spec.argv, spec.cwd, _environment(), terminal=spec.terminal, feed=bool(spec.stdin), umask=umask
+        )
+    except SwarmError as error:
+        why = head(plain(str(error)), WHY)
+        return SessionExited(spec.session, spec.attempt, 127, ok=False, seconds=0.0, why=why, ended_by="missing"), []
+    session = Session(folder, spec, program, reader, recorder, wake)
+    try:
+        session.announce(me)
+        session.live()
+    finally:
+        session.end_children()
+    return session.verdict(), session.new_usage()
+
+
+def _conclude(folder: RunFolder, recorder: "Recorder", record: ExitRecord) -> None:
+    """First the record, then the event: whoever finds the one without the other appends it (`settle`)."""
+    for pause in PAUSES:
+        time.sleep(pause)
+        try:
+            folder.keep_exit(record)
+        except OSError:
+            pass  # disk full: the event matters more
+        if recorder.append(*record.usage, record.exited):
+            folder.mark_recorded()
+            return
+
+
+def _listen() -> int:
+    """Signals as bytes: each one's number appears on the descriptor returned."""
+    wake, end = os.pipe()
+    os.set_blocking(wake, False)
+    os.set_blocking(end, False)
+    signal.set_wakeup_fd(end, warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    return wake
+
+
+def _environment() -> dict[bytes, bytes]:
+    """Exactly what we were started with: Python itself adds LC_CTYPE to its own copy (PEP 538)."""
+    with open("/proc/self/environ", "rb") as file:
+        pairs = (entry.partition(b"=") for entry in file.read().split(b"\0") if entry)
+        return {name: value for name, _, value in pairs}
+
+
+def open_log(log_dir: str) -> Log:
+    """The node's log, for one more writer."""
+    return Log(log_dir, "node", now, entropy)
+
+
+class Recorder:
+    """Appends the session's events under its name. Never raises: a full disk must not end an agent."""
+
+    def __init__(self, spec: SessionSpec) -> None:
+        self._spec = spec
+        self._log: Log | None = None
+        self._owed: list[Draft] = []
+
+    def append(self, *facts: Fact, owed: bool = False) -> bool:
+        """Append the facts, after those still owed. False: the log refused; what is `owed` goes with the next ones."""
+        drafts = drafted(self._spec, *facts)
+        try:
+            self._log = self._log or open_log(self._spec.log_dir)
+            self._log.append(self._owed + drafts)
+        except (SwarmError, OSError):
+            self._owed += drafts if owed else []
+            return False
+        self._owed = []
+        return True
+
+    def close(self) -> None:
+        """Close the log."""
+        if self._log:
+            self._log.close()
+
+
+class Session:
+    """One running program: its streams in, its events out."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        spec: SessionSpec,
+        program: Program,
+        reader: Reader | None,
+        recorder: Recorder,
+        wake: int,
+    ) -> None:
+        self._folder, self._spec, self._program, self._recorder, self._wake = folder, spec, program, recorder, wake
+        self._account, self._ring = Account(reader), Ring(BLOCK)
+        self._logs = {program.stdout: RawLog(folder.file("stdout.log"), spec.cap)}
+        if program.stderr >= 0:
+            self._logs[program.stderr] = RawLog(folder.file("stderr.log"), spec.cap)
+        self._input = memoryview(spec.stdin.encode())
+        self._begun = self._next_report = monotonic()
+        self._next_report += REPORT_EVERY
+        self._stop_at, self._kill_at = self._begun + spec.timeout, inf
+        self._code: int | None = None
+        self._ended_by = ""
+        self._output = self._reported = 0
+        self._used: dict[str, Usage] = {}
+        self._seconds = 0.0
+        self._poll = select.poll()
+        self._poll.register(wake, select.POLLIN)
+        self._open = set(self._logs)
+        for stream in self._open:
+            self._poll.register(stream, select.POLLIN)
+        if program.stdin >= 0:
+            self._poll.register(program.stdin, select.POLLOUT)
+
+    def announce(self, host: Identity) -> None:
+        """Say that the program runs, and who it is."""
+        me = identity(self._program.pid)
+        if me is None:
+            raise SwarmError(f"{self._program.pid} vanished unreaped")
+        self._recorder.append(
+            SessionStarted(
+                session=self._spec.session,
+                attempt=self._spec.attempt,
+                kind=self._spec.kind,
+                boot_id=me.boot_id,
+                pid=me.pid,
+                start_ticks=me.start_ticks,
+                host_pid=host.pid,
+                host_ticks=host.start_ticks,
+            ),
+            owed=True,
+        )
+        try:
+            self._folder.keep_program(me)
+        except OSError:
+            pass  # disk full: the sweep for orphans then has only the mark in the environment
+
+    def live(self) -> None:
+        """Serve the program until it has ended."""
+        self._reap()
+        while self._code is None:
+            self._serve(min(self._stop_at, self._kill_at, self._report_at()))
+            self._enforce(monotonic())
+            self._report(monotonic())
+        self._seconds = monotonic() - self._begun
+
+    def end_children(self) -> None:
+        """SIGKILL whatever still runs below us, until nothing does; then take the last output."""
+        deadline = monotonic() + UNKILLABLE
+        while self._reap() and monotonic() < deadline:
+            for process in descendants(os.getpid()):
+                send(process, signal.SIGKILL)
+            self._serve(monotonic() + 0.01)
+        deadline = monotonic() + DRAIN
+        while self._open and monotonic() < deadline:
+            self._serve(deadline)
+        for log in self._logs.values():
+            log.close()
+
+    def verdict(self) -> SessionExited:
+        """How it went."""
+        code = self._code if self._code is not None else -signal.SIGKILL
+        outcome = self._account.outcome(code)
+        if self._ended_by == "timeout":
+            outcome = Outcome(False, f"it ran longer than {self._spec.timeout:g} s", outcome.report, outcome.resume)
+        elif self._ended_by:
+            outcome = Outcome(False, f"it was ended on request ({ending(code)})", outcome.report, outcome.resume)
+        return SessionExited(
+            session=self._spec.session,
+            attempt=self._spec.attempt,
+            code=code,
+            ok=outcome.ok,
+            seconds=round(self._seconds, 3),
+            why=head(plain(outcome.why), WHY),
+            ended_by=self._ended_by,
+            report=head(outcome.report, REPORT),
+            tail=tail(plain(self._ring.end().decode(errors="replace")).rstrip(), TAIL),
+            output=self._output,
+            dropped=sum(log.dropped for log in self._logs.values()),
+            resume=head(outcome.resume, WHY),
+        )
+
+    def new_usage(self) -> list[UsageReported]:
+        """The totals that are not the ones reported last."""
+        news = [used for used in self._account.usage() if self._used.get(used.model) != used]
+        self._used.update((used.model, used) for used in news)
+        return [
+            UsageReported(
+                session=self._spec.session,
+                attempt=self._spec.attempt,
+                model=head(used.model, NOTE),
+                origin="runtime",
+                calls=used.calls,
+                input_tokens=used.input_tokens,
+                output_tokens=used.output_tokens,
+                cached_tokens=used.cached_tokens,
+                cost=used.cost,
+            )
+            for used in news
+        ]
+
+    def _serve(self, until: float) -> None:
+        """Wait for something to do, at most until then, and do it."""
+        patience = max(0, min(until - monotonic(), 1000.0))
+        for fd, _ in self._poll.poll(int(patience * 1000) + 1):
+            if fd == self._wake:
+                self._heed(os.read(fd, BLOCK))
+            elif fd == self._program.stdin:
+                self._feed()
+            else:
+                self._take(fd)
+
+    def _heed(self, signals: bytes) -> None:
+        self._reap()
+        if signal.SIGTERM in signals:
+            self._stop("killed")
+
+    def _take(self, stream: int) -> None:
+        """A block of output; its end is an empty one, or EIO from a PTY that nobody holds any more."""
+        try:
+            data = os.read(stream, BLOCK)
+        except OSError:
+            data = b""
+        if not data:
+            self._poll.unregister(stream)
+            self._open.discard(stream)  # not closed: closing a PTY hangs up on the program
+            return
+        self._output += len(data)
+        self._logs[stream].take(data)
+        self._ring.take(data)
+        if stream == self._program.stdout:
+            self._account.take(data)
+
+    def _feed(self) -> None:
+        """As much input as it takes now; closed after the last byte, or when it closed its side."""
+        try:
+            self._input = self._input[os.write(self._program.stdin, self._input[:BLOCK]) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._input = self._input[:0]
+        if not self._input:
+            self._poll.unregister(self._program.stdin)
+            os.close(self._program.stdin)
+
+    def _stop(self, ended_by: str) -> None:
+        """Ask it to end; a stopped program is woken to hear it. Whatever is left after the grace is killed."""
+        if self._ended_by or self._code is not None:
+            return
+        self._ended_by = ended_by
+        self._kill_at = monotonic() + self._spec.grace
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            try:
+                os.killpg(self._program.pid, number)
+            except OSError:
+                pass  # it changed its user: SIGKILL by the kernel's rules fails too, and says so in the end
+
+    def _enforce(self, now: float) -> None:
+        if now >= self._stop_at:
+            self._stop_at = inf
+            self._stop("timeout")
+        if now >= self._kill_at:
+            self._kill_at = now + 0.1  # again: it may fork faster than we look
+            for process in descendants(os.getpid()):
+                send(process, signal.SIGKILL)
+
+    def _report_at(self) -> float:
+        return self._next_report if self._output > self._reported else inf
+
+    def _report(self, now: float) -> None:
+        """A sign of life, where there is one."""
+        if now < self._report_at():
+            return
+        self._reported, self._next_report = self._output, now + REPORT_EVERY
+        tools, note = self._account.activity()
+        progress = SessionProgressed(
+            self._spec.session, self._spec.attempt, self._output, tools, head(plain(note), NOTE)
+        )
+        self._recorder.append(progress, *self.new_usage())
+
+    def _reap(self) -> bool:
+        """Take the exit codes of all who ended, adopted orphans too. False: there are no children left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if pid == self._program.pid:
+                self._code = os.waitstatus_to_exitcode(status)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

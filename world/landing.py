@@ -1,0 +1,117 @@
+"""Merging, and moving the target. Rule: merges are made in the object store, never in a checkout; where a person has
+the target checked out, git itself fast-forwards there or nothing happens.
+"""
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator
+
+from . import Conflict, Landed, Merged, Moved, Refused
+from .door import WORKTREES, Door, GitError, Place, first_lines, linked, printable, read_line, write_line
+
+_REBASING = (os.path.join("rebase-merge", "head-name"), os.path.join("rebase-apply", "head-name"))
+
+
+def merge(door: Door, base: str, commit: str, message: str, author: str, when: float) -> Merged | Conflict:
+    """See `Repository.merge`. Always a merge commit, unless `base` contains `commit` already."""
+    if door.is_ancestor(commit, base):
+        return Merged(commit=base, tree=door.run("rev-parse", f"{base}^{{tree}}").strip())
+    with tempfile.TemporaryDirectory(prefix="swarm-") as folder:
+        place = _attributes(door, base, folder)
+        answer = door.ask(
+            "merge-tree",
+            "--write-tree",
+            "-z",
+            "--name-only",
+            "--no-messages",
+            "--end-of-options",
+            base,
+            commit,
+            at=place,
+        )
+    tree, *names = [word for word in answer.out.split("\0") if word.strip()] or [""]
+    if answer.code == 1:
+        return Conflict(files=[printable(name) for name in names])
+    if answer.code:
+        raise GitError(f"git merge-tree failed: {first_lines(answer.err)}", hint="swarm doctor")
+    tree = tree.strip()
+    return Merged(commit=door.commit_tree(tree, [base, commit], message, author, when), tree=tree)
+
+
+def _attributes(door: Door, base: str, folder: str) -> Place:
+    """A work tree with nothing but the `.gitattributes` of `base`: merge-tree reads them from files, and those of a
+    person's checkout would make the result depend on what lies about there.
+    """
+    files = os.path.join(folder, "files")
+    os.mkdir(files)
+    place = Place(door.common, files, os.path.join(folder, "index"))
+    listed = door.run("ls-tree", "-r", "-z", "--full-tree", "--name-only", base).split("\0")
+    names = [name for name in listed if name.rpartition("/")[2] == ".gitattributes"]
+    if names:
+        door.run("read-tree", base, at=place)
+        door.run("checkout-index", "--", *names, at=place)
+    return place
+
+
+def land(door: Door, target: str, base: str, commit: str) -> Landed | Moved | Refused:
+    """See `Repository.land`."""
+    ref = f"refs/heads/{target}"
+    tip = door.commit(ref)
+    if not tip:
+        raise GitError(f"there is no branch {target}", hint="swarm start --target BRANCH")
+    if door.is_ancestor(commit, tip):
+        return Landed(commit=commit)
+    if tip != base:
+        return Moved(found=tip)
+    if not door.is_ancestor(base, commit):
+        raise GitError(f"{commit[:12]} does not contain {base[:12]}: landing it would lose commits of {target}")
+    holder = None
+    for place in _checkouts(door):
+        if ref in [read_line(os.path.join(place.git_dir, name)) for name in _REBASING]:
+            return Refused(
+                reason=f"{target} is being rebased in {place.work_tree}",
+                command=f"git -C {shlex.quote(place.work_tree)} rebase --continue",
+            )
+        if door.ask("symbolic-ref", "--quiet", "HEAD", at=place).out.strip() == ref:
+            holder = place
+    _free(door, ref, base)
+    if holder is None:
+        answer = door.ask("update-ref", ref, commit, base)
+        reason, command = first_lines(answer.err), f"git update-ref {ref} {commit} {base}"
+    else:
+        # Without --no-overwrite-ignore git replaces an ignored file (.env) by one that the branch brings.
+        how = ["merge", "--ff-only", "--no-overwrite-ignore"]
+        answer = door.ask(*how, "--no-autostash", "--no-stat", "--quiet", "--end-of-options", commit, at=holder)
+        reason = first_lines(answer.err)
+        command = f"git -C {shlex.quote(holder.work_tree)} {' '.join(how)} {commit}"
+    found = door.commit(ref)
+    if found and door.is_ancestor(commit, found):
+        return Landed(commit=commit)
+    return Moved(found=found) if found != base else Refused(reason=reason, command=command)
+
+
+def _checkouts(door: Door) -> Iterator[Place]:
+    """The checkouts of persons: the main one and the linked ones. Ours are not among them: an agent does not decide
+    where git works.
+    """
+    if not door.setting("core.bare"):
+        yield door.main
+    folder = os.path.join(door.common, "worktrees")
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        git_dir = os.path.join(folder, name)
+        full = linked(git_dir)
+        if full and os.path.dirname(full) != os.path.join(door.root, WORKTREES):
+            yield Place(git_dir, full)
+
+
+def _free(door: Door, ref: str, base: str) -> None:
+    """Detach the worktrees of ours in which an agent checked out the target: else the next look at them would show what
+    landed as undone by the agent.
+    """
+    folder = os.path.join(door.root, WORKTREES)
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        head = os.path.join(door.common, "worktrees", name, "HEAD")
+        if read_line(head) == f"ref: {ref}":
+            write_line(f"{head}.swarm", f"{base}\n")
+            os.replace(f"{head}.swarm", head)

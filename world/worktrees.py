@@ -1,0 +1,134 @@
+"""Worktrees: made, put at a commit, deleted. Rule: what an agent may have touched is rebuilt, never asked.
+
+Git's own directory of a worktree (`<common>/worktrees/<name>`) has the name of the worktree's folder, so it is found
+without reading anything that an agent could have changed.
+"""
+
+import os
+import re
+
+from .door import Door, GitError, Place, erase, linked, read_line, write_line
+
+_NAME = r"[a-z0-9]([a-z0-9_-]{0,46}[a-z0-9])?"
+_BRANCH = re.compile(rf"swarm/{_NAME}/{_NAME}-[1-9][0-9]*")
+
+
+def check_branch(branch: str) -> None:
+    """Raises GitError unless `branch` is one of ours: `swarm/<agent>/<issue>-<n>`."""
+    if not _BRANCH.fullmatch(branch):
+        raise GitError(f"not a branch of the swarm: {branch}", hint="they are named swarm/<agent>/<issue>-<n>")
+
+
+def prepare(door: Door, path: str, branch: str, base: str) -> None:
+    """A worktree at `path` on `branch`, cut from `base`.
+
+    Complete is what has an index: checking out writes it last. What is not complete was left by a crash, and no agent
+    has worked in it: it is made anew.
+    """
+    full, ref = door.beneath(path), f"refs/heads/{branch}"
+    check_branch(branch)
+    door.refuse_worktree_config()
+    place = door.worktree(full)
+    with door.lock():
+        tip = door.commit(ref)
+        behind = _behind(door, branch, tip, base)
+        complete = os.path.isdir(full) and os.path.isfile(os.path.join(place.git_dir, "index"))
+        if complete:
+            found = door.ask("symbolic-ref", "--quiet", "HEAD", at=place).out.strip()
+            if found != ref:
+                raise GitError(f"the worktree {path} is there but has {found or 'no branch'} checked out, not {ref}")
+        else:
+            if behind:
+                door.run("update-ref", ref, base, tip or "0" * len(base), hint="swarm doctor")
+            erase(full)
+            _register(door, full, branch)
+    if not complete:
+        door.run("reset", "--hard", "--quiet", at=place)
+    elif behind:
+        door.run("reset", "--keep", "--quiet", base, at=place)
+
+
+def _behind(door: Door, branch: str, tip: str, base: str) -> bool:
+    """Whether the branch is to be made at, or moved to, `base`. Commits of its own on top of `base` stay."""
+    if not tip or (tip != base and door.is_ancestor(tip, base)):
+        return True
+    if not door.is_ancestor(base, tip):
+        raise GitError(
+            f"the branch {branch} is there already, with commits that {base[:12]} does not have",
+            hint=f"look at it, then: git branch -m {branch} kept-{branch.replace('/', '-')}",
+        )
+    return False
+
+
+def _register(door: Door, full: str, head: str, *, detach: bool = False) -> None:
+    """Have git make its directory of the worktree at `full` anew, with no index; the files there stay. Under the lock.
+
+    `git worktree add` wants an empty folder, so it gets one beside, whose `.git` then moves over.
+    """
+    place = door.worktree(full)
+    _refuse_foreign(place)
+    stage = os.path.join(os.path.dirname(full), ".stage", os.path.basename(full))
+    erase(place.git_dir)
+    erase(stage)
+    how = ["--force", "--no-checkout", *(["--detach"] if detach else [])]
+    door.run("worktree", "add", *how, "--end-of-options", stage, head)
+    link, pointer = os.path.join(full, ".git"), f"gitdir: {place.git_dir}\n"
+    if read_line(os.path.join(stage, ".git")) != pointer.strip():
+        raise GitError(f"git keeps the worktree {full} under a name that is not its own")
+    os.makedirs(full, exist_ok=True)
+    erase(link)
+    write_line(link, pointer)
+    write_line(os.path.join(place.git_dir, "gitdir"), f"{link}\n")
+    erase(stage)
+
+
+def _refuse_foreign(place: Place) -> None:
+    """A person's own worktree may have the name of ours: it is alive if its `.git` points back."""
+    theirs = linked(place.git_dir)
+    if theirs and theirs != place.work_tree:
+        raise GitError(
+            f"a worktree with the name {os.path.basename(place.work_tree)} is at {theirs}",
+            hint=f"git worktree remove {theirs}",
+        )
+
+
+def gate(door: Door, path: str, commit: str, keep_ignored: bool) -> str:
+    """The worktree at exactly `commit`, detached; see `Repository.gate`. What cannot be mended is made anew."""
+    full = door.beneath(path)
+    door.refuse_worktree_config()
+    found = door.commit(commit)
+    if not found:
+        raise GitError(f"there is no commit {commit}")
+    try:
+        _put(door, full, found, keep_ignored)
+    except (GitError, OSError):
+        erase(full)
+        _put(door, full, found, keep_ignored)
+    return full
+
+
+def _put(door: Door, full: str, commit: str, keep_ignored: bool) -> None:
+    """With a new index, which compares contents: the old one could say that a changed file is unchanged."""
+    place = door.worktree(full)
+    with door.lock():
+        _register(door, full, commit, detach=True)
+    door.run("read-tree", commit, at=place)
+    door.ask("update-index", "-q", "--refresh", at=place)  # exit 1: some files differ
+    door.run("reset", "--hard", "--quiet", at=place)
+    # Twice -f: also nested repositories. Ignored files of an attempt (node_modules, build caches) are worth keeping.
+    door.run("clean", "-ffd" if keep_ignored else "-ffdx", "--quiet", at=place)
+
+
+def remove(door: Door, path: str, secured: str) -> None:
+    """Delete the worktree. Never by `git worktree remove`, which runs `git status` on what the agent left."""
+    full = door.beneath(path)
+    if not secured or door.commit(secured) != secured:
+        raise GitError(
+            f"the worktree {path} stays: there is no commit {secured or '(none)'} that holds its work",
+            hint=f"git -C {full} status",
+        )
+    erase(full)
+    place = door.worktree(full)
+    with door.lock():
+        _refuse_foreign(place)
+        erase(place.git_dir)
