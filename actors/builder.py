@@ -11,6 +11,7 @@ from .command import Command, Said
 from .hands import Hands
 
 NAME = "builder"
+AT_ONCE = 4
 
 
 class RejectEmpty(Command, frozen=True):
@@ -49,10 +50,7 @@ class JudgeGate(Command, frozen=True):
     attempt: int
     commit: str
     test: str
-    verdict: str
-    code: int
-    why: str
-    output: str
+    said: gates.Verdict
     cause: str
 
 
@@ -81,7 +79,7 @@ def _gate(attempt: agents.Attempt, secured: WorkSecured, test: str) -> Command |
     if session is None:
         return StartGate(*where, name, prepared.path if prepared else "", secured.commit, test, cause)
     if session.over:
-        return JudgeGate(*where, secured.commit, test, *gates.verdict(session), cause)
+        return JudgeGate(*where, secured.commit, test, gates.verdict(session), cause)
     return None
 
 
@@ -113,15 +111,15 @@ def _judge(command: JudgeGate) -> list[Said]:
     finished = GateFinished(
         attempt=command.attempt,
         commit=command.commit,
-        verdict=command.verdict,
+        verdict=command.said.word,
         command=command.test,
-        code=command.code,
-        output=command.output,
+        code=command.said.code,
+        output=command.said.output,
     )
     said = [Said(command.issue, finished, command.cause)]
-    if command.verdict != gates.PASSED:
-        final = command.verdict == gates.BROKEN
-        why = WorkRejected(attempt=command.attempt, reason=command.why, detail=command.output, final=final)
+    if command.said.word != gates.PASSED:
+        final = command.said.word == gates.BROKEN
+        why = WorkRejected(attempt=command.attempt, reason=command.said.why, detail=command.said.output, final=final)
         said.append(Said(command.issue, why, command.cause))
     return said
 

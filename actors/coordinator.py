@@ -18,12 +18,14 @@ from ..eventlog.events import (
     MergeLanded,
     RunStarted,
 )
+from ..eventlog.fact import Fact
 from ..mailbox import addresses, letters
 from ..projections import Board, agents, fact, happened, issues, mail, runs
 from .command import Command, Decide, Said
 from .hands import Hands
 
 NAME = "coordinator"
+AT_ONCE = 1
 
 
 def due(board: Board, _now: float) -> list[Command]:
@@ -116,7 +118,7 @@ def _unwanted(issue: issues.Issue, assigned: IssueAssigned) -> tuple[str, str]:
     """Why an attempt need not go on, and the event that made it so; empty if it is still wanted."""
     if assigned.generation != issue.generation:
         return "the issue was reopened meanwhile", happened(issue.latest, IssueReopened)
-    words = {IssueClosed: "closed", IssueHeld: "held", IssueTaken: "taken by a person"}
+    words: dict[type[Fact], str] = {IssueClosed: "closed", IssueHeld: "held", IssueTaken: "taken by a person"}
     if issue.mark:
         return f"the issue was {words[type(issue.mark.data)]} meanwhile", issue.mark.id
     return "", ""

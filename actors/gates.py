@@ -4,6 +4,8 @@ Rule: only an exit code that a test can give is a verdict. A command that is mis
 out or was lost has not judged: that is `broken`, never a pass and never the branch's fault.
 """
 
+import msgspec
+
 from ..projections import agents
 from ..world import SessionSpec
 from .hands import Hands
@@ -45,15 +47,26 @@ def spec(
     )
 
 
-def verdict(session: agents.Session) -> tuple[str, int, str, str]:
-    """(verdict, exit code, one line of why, output) of a gate session that has ended."""
+class Verdict(msgspec.Struct, frozen=True):
+    """What a test command said. `why` is one line, empty if it passed; `output` is the end of what it printed."""
+
+    word: str
+    code: int = 0
+    why: str = ""
+    output: str = ""
+
+
+def verdict(session: agents.Session) -> Verdict:
+    """What the end of a gate session means."""
     exited = session.exited
     if exited is None:
-        return BROKEN, 0, "the test's session was lost", ""
+        return Verdict(BROKEN, 0, "the test's session was lost", "")
     if exited.ended_by == "timeout":
-        return BROKEN, exited.code, f"the test command did not end within its {exited.seconds:.0f} s", exited.tail
+        return Verdict(
+            BROKEN, exited.code, f"the test command did not end within its {exited.seconds:.0f} s", exited.tail
+        )
     if exited.code in (126, 127) or exited.ended_by:
-        return BROKEN, exited.code, f"the test command could not be run (exit code {exited.code})", exited.tail
+        return Verdict(BROKEN, exited.code, f"the test command could not be run (exit code {exited.code})", exited.tail)
     if exited.code == 0:
-        return PASSED, 0, "", exited.tail
-    return FAILED, exited.code, f"the tests fail (exit code {exited.code})", exited.tail
+        return Verdict(PASSED, 0, "", exited.tail)
+    return Verdict(FAILED, exited.code, f"the tests fail (exit code {exited.code})", exited.tail)

@@ -29,6 +29,7 @@ from .command import Command, Decide, Said
 from .hands import Hands
 
 NAME = "merger"
+AT_ONCE = 1
 
 
 class Merge(Command, frozen=True):
@@ -63,10 +64,7 @@ class JudgeTest(Command, frozen=True):
     base: str
     commit: str
     test: str
-    verdict: str
-    code: int
-    why: str
-    output: str
+    said: gates.Verdict
     cause: str
 
 
@@ -131,12 +129,12 @@ def _step(board: Board, merge: merges.Merge) -> Command | None:
 def _test(attempt: agents.Attempt, merge: merges.Merge, prepared: MergePrepared, test: str) -> Command | None:
     where, cause = (merge.issue, merge.attempt), happened(merge.latest, MergePrepared)
     if not test:
-        return JudgeTest(*where, prepared.base, prepared.commit, "", gates.NONE, 0, "", "", cause)
+        return JudgeTest(*where, prepared.base, prepared.commit, "", gates.Verdict(gates.NONE), cause)
     name, session = gates.newest(attempt, f"{attempt.name}-land-{prepared.commit[:8]}")
     if session is None:
         return StartTest(*where, name, prepared.commit, test, cause)
     if session.over:
-        return JudgeTest(*where, prepared.base, prepared.commit, test, *gates.verdict(session), cause)
+        return JudgeTest(*where, prepared.base, prepared.commit, test, gates.verdict(session), cause)
     return None
 
 
@@ -180,16 +178,16 @@ def _judge(command: JudgeTest) -> list[Said]:
         attempt=command.attempt,
         base=command.base,
         commit=command.commit,
-        verdict=command.verdict,
+        verdict=command.said.word,
         command=command.test,
-        code=command.code,
-        output=command.output,
+        code=command.said.code,
+        output=command.said.output,
     )
     said = [Said(command.issue, tested, command.cause)]
-    if command.verdict not in (gates.PASSED, gates.NONE):
-        final = command.verdict == gates.BROKEN
-        why = command.why if final else f"merged, {command.why}"
-        rejected = MergeRejected(attempt=command.attempt, reason=why, output=command.output, final=final)
+    if command.said.word not in (gates.PASSED, gates.NONE):
+        final = command.said.word == gates.BROKEN
+        why = command.said.why if final else f"merged, {command.said.why}"
+        rejected = MergeRejected(attempt=command.attempt, reason=why, output=command.said.output, final=final)
         said.append(Said(command.issue, rejected, command.cause))
     return said
 

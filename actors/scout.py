@@ -12,6 +12,7 @@ from .command import Command, Said
 from .hands import Hands
 
 NAME = "scout"
+AT_ONCE = 4
 
 
 class Report(Command, frozen=True):

@@ -1,11 +1,13 @@
-"""The only file that knows Pykka: one thread per actor that, when rung, does what is due until nothing is.
+"""The only file that knows Pykka: one thread per actor that, when rung, puts to work what is due.
 
-Rule: it adds no decision of its own. A command that led to no fact is not tried again for `PATIENCE` seconds, so that
+Rule: it adds no decision of its own. Commands are done in a small pool (`AT_ONCE` threads), each at most once at a time,
+so that ten agents do not wait for one slow checkout. A command that led to no fact is not tried again for `PATIENCE` seconds, so that
 looking (is that session alive? does the landing go now?) never spins.
 """
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -24,6 +26,7 @@ class Actor(Protocol):
     """What an actor's file offers."""
 
     NAME: str
+    AT_ONCE: int
 
     def due(self, board: Board, now: float) -> list[Command]:
         """What is to be done, given the state."""
@@ -82,35 +85,57 @@ class Shell(pykka.ThreadingActor):
         super().__init__()
         self._actor, self._desk, self._ledger, self._hands = actor, desk, ledger, hands
         self._now, self._on_crash = now, on_crash
+        self._pool = ThreadPoolExecutor(actor.AT_ONCE, thread_name_prefix=actor.NAME)
+        self._doing: set[Command] = set()
 
-    def on_receive(self, _message: Any) -> None:
-        """Rung: work until nothing is due."""
+    def on_receive(self, message: Any) -> None:
+        """Rung: put to work what is due. A command that raised comes back as its exception, and ends this actor."""
+        if isinstance(message, BaseException):
+            raise message
         self._desk.answered()
         while self._round():
             pass
 
     def _round(self) -> bool:
+        """One look at what is due; True if something was decided, so that it is worth another look."""
+        doing = set(self._doing)  # copied before the look: what ends in between is due no more, or is not in flight
         due = self._ledger.ask(self._actor.due)
-        decided = 0
-        if any(isinstance(command, Decide) for command in due):
-            decided = self._ledger.decide(self._actor.NAME, self._actor.due)
         now = self._now()
-        effects = [command for command in due if not isinstance(command, Decide) and self._desk.ripe(command, now)]
-        for command in effects:
-            self._carry_out(command)
-        return bool(decided or effects)
+        for command in due:
+            if not isinstance(command, Decide) and command not in doing and self._desk.ripe(command, now):
+                self._doing.add(command)
+                self._pool.submit(self._carry_out, command)
+        if any(isinstance(command, Decide) for command in due):
+            return bool(self._ledger.decide(self._actor.NAME, self._actor.due))
+        return False
 
     def _carry_out(self, command: Command) -> None:
+        """In a thread of the pool: do it, say what came of it, ring."""
         try:
-            said = self._actor.perform(command, self._hands)
+            self._say(command, self._perform(command))
+        except BaseException as error:  # noqa: BLE001  # it is raised again in the actor's own thread
+            self.actor_ref.tell(error)
+        finally:
+            self._doing.discard(command)
+            self._desk.ring(self.actor_ref)
+
+    def _perform(self, command: Command) -> list[Said]:
+        try:
+            return self._actor.perform(command, self._hands)
         except LogError:
             raise  # nothing can be said any more: the system stops
         except SwarmError as error:
-            said = self._actor.refused(command, error)
+            return self._actor.refused(command, error)
+
+    def _say(self, command: Command, said: list[Said]) -> None:
         if said:
             self._ledger.say(self._actor.NAME, said)
         else:
             self._desk.put_off(command, self._now())
+
+    def on_stop(self) -> None:
+        """Wait for what is being done; leave what is not begun to the next run."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def on_failure(
         self,
@@ -118,7 +143,8 @@ class Shell(pykka.ThreadingActor):
         exception_value: BaseException | None,
         traceback: TracebackType | None,  # noqa: ARG002  # the signature is Pykka's
     ) -> None:
-        """Pykka calls this once, after an exception; the actor is dead then."""
+        """Pykka calls this once, after an exception; the actor is dead then, and nothing of it may still be acting."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
         self._on_crash(self._actor.NAME, exception_value or RuntimeError(str(exception_type)))
 
 

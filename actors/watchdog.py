@@ -27,6 +27,7 @@ from .command import Command, Decide, Said
 from .hands import Hands
 
 NAME = "watchdog"
+AT_ONCE = 2
 START_GRACE = 20.0
 """Seconds within which a requested session must be taken by a host."""
 

@@ -1,9 +1,9 @@
 """The root of the one error tree. Rule: a message says what happened and to what; a hint says what to do now.
 
-    SwarmError             exit 1: the work failed, and you can do something about it
-    +-- UsageError         exit 2: the words or the ids given do not fit
-    +-- LogError           exit 1: the log could not be written or read (disk full, read-only, too long a line)
-    +-- GitError           exit 1: git refused (world/git.py)
+SwarmError             exit 1: the work failed, and you can do something about it
++-- UsageError         exit 2: the words or the ids given do not fit
++-- LogError           exit 1: the log could not be written or read (disk full, read-only, too long a line)
++-- GitError           exit 1: git refused (world/git.py)
 """
 
 

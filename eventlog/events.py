@@ -160,13 +160,12 @@ class WorkSecured(Fact):
 
 
 class WorkRejected(Fact):
-    """The attempt's work does not go on to the merge queue. `reason` is one line, `detail` what a person wants to
-    read.
-    """
+    """The attempt's work does not go on to the merge queue. `final`: trying again as it is would not help."""
 
     attempt: int
     reason: str
     detail: str = ""
+    final: bool = False
 
 
 class FindingsReported(Fact):

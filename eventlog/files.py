@@ -1,7 +1,7 @@
-"""Appending to this node's own file. Rule: one `write(2)` per batch, under the file's flock; all of it gets in, or nothing.
+"""Appending to this node's own file. Rule: one `write(2)` per batch, under the flock; all of it gets in, or nothing.
 
-The torn last line of a writer that was killed is ended first, so that nothing is ever glued to it: it stays as a line that
-readers report and skip. A write that comes out short (disk full) is taken back before the lock is given up.
+The torn last line of a writer that was killed is ended first, so that nothing is ever glued to it: it stays as a line
+that readers report and skip. A write that comes out short (disk full) is taken back before the lock is given up.
 """
 
 import errno
@@ -45,7 +45,7 @@ class Draft(msgspec.Struct, frozen=True):
 
 
 class _End(msgspec.Struct, frozen=True):
-    """The end of the file as it was at `size` bytes: the last event's id and digest, and whether a line is torn there."""
+    """The end of the file when it had `size` bytes: the last event's id and digest, and whether a line is torn."""
 
     size: int
     id: str = ""
@@ -175,7 +175,7 @@ def _write_all(fd: int, block: bytes, end: int) -> None:
 
 
 def _end_of(fd: int, size: int) -> _End:
-    """Look for the last event from the end backwards. Lines that are none are passed over: they have no id to follow."""
+    """Look for the last event, from the end backwards. Lines that are none are passed over: they have no id."""
     window = 4096
     while True:
         start = max(0, size - window)

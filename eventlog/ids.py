@@ -2,9 +2,9 @@
 
     48 bits Unix milliseconds | version 7 | 12 bits counter | variant | 16 bits node | 46 random bits
 
-The first 60 bits (milliseconds and counter) are one number that only grows: it is the wall clock where that is ahead, and
-the greatest id known plus one where it is not. So an id sorts, as text too, after all that its author had seen. Sources: RFC
-9562 §5.7 and §6.2; Kulkarni et al., "Logical Physical Clocks" (2014).
+The first 60 bits (milliseconds and counter) are one number that only grows: it is the wall clock where that is ahead,
+and the greatest id known plus one where it is not. So an id sorts, as text too, after all that its author had seen.
+Sources: RFC 9562 §5.7 and §6.2; Kulkarni et al., "Logical Physical Clocks" (2014).
 """
 
 import re
@@ -68,7 +68,7 @@ class Minter:
         self._made = ""
 
     def observe(self, id: str) -> bool:  # noqa: A002
-        """Sort after this id from now on. An id too far ahead is refused (False): one bad clock must not pull all along."""
+        """Sort after this id from now on. One too far ahead is refused (False): a bad clock must not pull all along."""
         if too_far(id, self._now()):
             return False
         self._clock = max(self._clock, _clock_of(id))
@@ -77,9 +77,9 @@ class Minter:
     def mint(self, after: str = "") -> str:
         """An id greater than `after` and than every id made or observed before.
 
-        `after` is the last id of the writer's own file. It is followed even if it is days ahead (this machine's own clock
-        was wrong and was set back: what comes later must still sort later), but not beyond the year 2100: that is garbage.
-        Raises LogError if this machine's clock itself is beyond it.
+        `after` is the last id of the writer's own file. It is followed even if it is days ahead (this machine's own
+        clock was wrong and was set back: what comes later must still sort later), but not beyond the year 2100: that
+        is garbage. Raises LogError if this machine's clock itself is beyond it.
         """
         clock = max(int(self._now() * 1000) << 12, self._clock + 1)
         if after and after != self._made:
@@ -87,12 +87,13 @@ class Minter:
             if clock < followed <= _END_CLOCK:
                 clock = followed
         if clock > _END_CLOCK:
-            raise LogError("the clock of this machine is beyond the year 2100: no event can be written", "set the clock")
+            raise LogError(
+                "the clock of this machine is beyond the year 2100: no event can be written", "set the clock"
+            )
         self._clock = clock
         low = self._node | self._entropy() & 0x3FFF_FFFF_FFFF
-        self._made = (
-            f"{clock >> 28:08x}-{clock >> 12 & 0xFFFF:04x}-7{clock & 0xFFF:03x}-{low >> 48:04x}-{low & 0xFFFF_FFFF_FFFF:012x}"
-        )
+        grown = f"{clock >> 28:08x}-{clock >> 12 & 0xFFFF:04x}-7{clock & 0xFFF:03x}"
+        self._made = f"{grown}-{low >> 48:04x}-{low & 0xFFFF_FFFF_FFFF:012x}"
         return self._made
 
 

@@ -1,8 +1,8 @@
 """An event as one line of JSON, and back. Rule: this is pure, and what was not meant to be a line never raises here.
 
-`type` stands first and the order of keys is fixed (fact.py), so a reader can drop lines by their first bytes. A line that is
-no event becomes `Bad`; a line of a type that this version does not know, or whose data do not fit, is an event with an
-`Unknown` fact. What a line means depends on that line alone, never on its neighbours in the block.
+`type` stands first and the order of keys is fixed (fact.py), so a reader can drop lines by their first bytes. A line
+that is no event becomes `Bad`; a line of a type that this version does not know, or whose data do not fit, is an
+event with an `Unknown` fact. What a line means depends on that line alone, never on its neighbours in the block.
 """
 
 import re
@@ -60,16 +60,18 @@ _carrier = Decoder(_Carrier)
 
 
 def envelope(fact: Fact, **attributes: Any) -> Event[Any]:
-    """The event that carries `fact`; the attributes are those of `Event`. Only such events have their type in the line."""
+    """The event that carries `fact`; the attributes are those of `Event`."""
     return _kind(type(fact))(data=fact, **attributes)
 
 
 def encode(event: Event[Any], longest: int = LONGEST_WRITTEN) -> bytes:
     """The event's line, newline included. Raises LogError if it is longer than `longest` bytes or is not text."""
     try:
-        line = cast(bytes, _encode(event if type(event) is not Event else _carried(event))) + b"\n"
+        line = _encode(event if type(event) is not Event else _carried(event)) + b"\n"
     except UnicodeEncodeError as error:
-        raise LogError(f"{event.type} holds what is not text: {error.reason}", "write it without broken characters") from error
+        raise LogError(
+            f"{event.type} holds what is not text: {error.reason}", "write it without broken characters"
+        ) from error
     if len(line) > longest:
         raise LogError(
             f"{event.type} is {len(line)} bytes long, and a line of the log at most {longest}",
@@ -89,7 +91,9 @@ def decode_block(block: bytes, only: Sequence[str] = ()) -> tuple[list[Event[Any
     With `only`, a line that begins as ours but with a type outside these prefixes (`("issue.", "mail.")`) is passed by.
     """
     lines = block.split(b"\n")
-    wanted = [line for line in lines if line] if not only else [line for line in lines if _wanted(line, _heads(tuple(only)))]
+    wanted = (
+        [line for line in lines if line] if not only else [line for line in lines if _wanted(line, _heads(tuple(only)))]
+    )
     if (found := _decode_all(wanted)) is not None:
         return found, []
     events: list[Event[Any]] = []
@@ -107,8 +111,10 @@ def decode_block(block: bytes, only: Sequence[str] = ()) -> tuple[list[Event[Any
 
 
 def _decode_all(lines: list[bytes]) -> list[Event[Any]] | None:
-    """All of the lines at once; None if any of them needs a closer look. Line by line is as fast as `decode_lines`, which
-    would also take an event that spans two lines, or two events on one."""
+    """All of the lines at once; None if any of them needs a closer look.
+
+    Line by line is as fast as `decode_lines`, which would also take an event on two lines, or two events on one.
+    """
     block = b"\n".join(lines)
     if len(block) > LONGEST_READ or not _is_text(block) or not _is_flat(block, lines):
         return None
@@ -158,7 +164,7 @@ def _is_text(block: bytes) -> bool:
 
 
 def _is_flat(block: bytes, lines: list[bytes]) -> bool:
-    """Whether no line can be nested too deep. Brackets are counted for the whole block first: a line of ours needs two."""
+    """Whether no line is nested too deep. Brackets are counted for the whole block first: each line has two."""
     if len(block) - len(block.translate(None, b"[{")) <= 2 * (len(lines) - 1) + DEEPEST:
         return True
     return all(line.count(b"[") + line.count(b"{") <= DEEPEST or _depth(line) <= DEEPEST for line in lines)

@@ -1,7 +1,8 @@
 """Where the log lies. Rule: found from any directory of any worktree by reading a few small files; git is never run.
 
-The log's home is `<git common dir>/swarm`: no `git clean`, checkout or branch switch reaches it, and every worktree finds the
-same one (gitrepository-layout(5): a `.git` file says `gitdir: …`, and `commondir` in there leads to the common directory).
+The log's home is `<git common dir>/swarm`: no `git clean`, checkout or branch switch reaches it, and every worktree
+finds the same one (gitrepository-layout(5): a `.git` file says `gitdir: …`, and `commondir` in there leads to the
+common directory).
 """
 
 import os
@@ -15,7 +16,7 @@ from .errors import LogError, UsageError
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Absolute paths. `root` is the main work tree, `common` git's common directory, `log` the folder of the node files."""
+    """Absolute paths. `root`: the main work tree; `common`: git's common directory; `log`: the folder of node files."""
 
     root: str
     common: str
@@ -69,7 +70,8 @@ class _Identity(msgspec.Struct, frozen=True):
 def find(start: str, env: Mapping[str, str], initialised: bool = True) -> Place:
     """The place of the repository that `start` is in; `SWARM_LOG` in `env`, the log's folder, wins.
 
-    Raises UsageError outside of a repository, in a bare one, and, unless `initialised` is False, where there is no log yet.
+    Raises UsageError outside of a repository, in a bare one, and, unless `initialised` is False, where there is no
+    log yet.
     """
     given = env.get("SWARM_LOG", "")
     place = _at(os.path.realpath(given), start) if given else _around(os.path.realpath(start))
@@ -91,7 +93,9 @@ def initialise(place: Place, entropy: Callable[[], int]) -> None:
             _link(place)
             _exclude(os.path.join(place.common, "info", "exclude"))
     except FileExistsError as error:
-        raise UsageError(f"{error.filename} is in the way of the swarm's folders", f"mv {error.filename} elsewhere") from error
+        raise UsageError(
+            f"{error.filename} is in the way of the swarm's folders", f"mv {error.filename} elsewhere"
+        ) from error
     except OSError as error:
         raise LogError(f"cannot make the log in {place.home}: {error.strerror}") from error
     node_of(place, entropy)
@@ -109,14 +113,15 @@ def node_of(place: Place, entropy: Callable[[], int]) -> str:
         if node := _known(path, here):
             return node
         with _locked(place.home):
-            node = _known(path, here) or f"n{entropy() & 0xFFFF_FFFF_FFFF:012x}"
-            identity = msgspec.json.encode(_Identity(node, *here))
-            _replace(path, identity + b"\n")
+            if node := _known(path, here):  # another process was quicker
+                return node
+            node = f"n{entropy() & 0xFFFF_FFFF_FFFF:012x}"
+            _replace(path, msgspec.json.encode(_Identity(node, *here)) + b"\n")
+            return node
     except FileNotFoundError as error:
         raise UsageError(f"in {place.root} there is no log of a swarm", "swarm init") from error
     except OSError as error:
         raise LogError(f"cannot keep this node's name in {path}: {error.strerror}") from error
-    return node
 
 
 def _around(start: str) -> Place:
@@ -137,7 +142,7 @@ def _around(start: str) -> Place:
 
 
 def _linked(directory: str, git: str) -> Place:
-    """A `.git` file: of a linked worktree (then there is a `commondir`), or of a main work tree whose `.git` is elsewhere."""
+    """A `.git` file: of a linked worktree (it has a `commondir`), or of a main work tree whose `.git` is elsewhere."""
     if not os.path.isfile(os.path.join(git, "HEAD")):
         raise UsageError(f"{directory}/.git leads to {git}, and there is no repository", "git worktree repair")
     if not os.path.isfile(os.path.join(git, "commondir")):
@@ -178,7 +183,9 @@ def _is_bare(common: str) -> bool:
 
 
 def _bare(directory: str) -> UsageError:
-    return UsageError(f"{directory} is a bare repository: a swarm needs a work tree", f"git clone {directory} elsewhere")
+    return UsageError(
+        f"{directory} is a bare repository: a swarm needs a work tree", f"git clone {directory} elsewhere"
+    )
 
 
 def _pointer(path: str, prefix: str) -> str:

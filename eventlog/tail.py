@@ -1,7 +1,7 @@
 """Reading the node files, from where one was. Rule: reading never writes, and takes whole lines only.
 
-A file that shrank or was replaced is read again from its beginning: folds take an event twice without harm. The inode does
-not prove that a file is the same (git reuses it), so the bytes before the position are compared too.
+A file that shrank or was replaced is read again from its beginning: folds take an event twice without harm. The inode
+does not prove that a file is the same (git reuses it), so the bytes before the position are compared too.
 """
 
 import os
@@ -20,7 +20,7 @@ _PRINT = 4096
 
 
 class _Place(msgspec.Struct):
-    """Where one is in one file. `before`: the bytes that end at the offset; `stamp`: the file as it was last looked at."""
+    """Where one is in a file. `before`: the bytes that end at the offset; `stamp`: the file at the last look."""
 
     offset: int = 0
     before: bytes = b""

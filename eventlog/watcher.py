@@ -1,7 +1,7 @@
 """Waking whoever reads the log. Rule: an event only rings the bell; what happened is read from the files.
 
-File-system events are quick but not sure: the kernel drops them when its queue is full and nobody is told, and there may be
-no inotify left. So a heartbeat looks at the sizes too, once a second.
+File-system events are quick but not sure: the kernel drops them when its queue is full and nobody is told, and there
+may be no inotify left. So a heartbeat looks at the sizes too, once a second.
 """
 
 import os
@@ -24,8 +24,8 @@ from watchdog.observers.api import BaseObserver
 class Watcher:
     """Rings `bell` whenever a file of the folder changed, and calls `tick` at each heartbeat (`heartbeat` seconds).
 
-    Both are called from threads of the watcher, perhaps at the same time, and must be quick: set a flag, tell an actor. A
-    bell may ring without need. `degraded` says, in words, when only the heartbeat is left.
+    Both are called from threads of the watcher, perhaps at the same time, and must be quick: set a flag, tell an
+    actor. A bell may ring without need. `degraded` says, in words, when only the heartbeat is left.
     """
 
     def __init__(

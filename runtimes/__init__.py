@@ -1,7 +1,7 @@
 """One file per coding agent: how it is started, and how its output is read. Pure: no I/O, no clock.
 
-The file is the registration: `runtimes/<name>.py` is the runtime `<name>`, and tests/test_runtimes.py runs over every
-file. A runtime module has
+The file is the registration: `runtimes/<name>.py` is the runtime `<name>`, and tests/runtimes/test_runtimes.py runs
+over every file. A runtime module has
 
     BINARY: str                                  the program looked for on PATH
     INSTALL: str                                 the command that installs it, for people

@@ -10,7 +10,7 @@ set it up.
 """
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -106,19 +106,14 @@ class Block(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, rename="camel"):
-    """An assistant's message. `stop_reason`: stop, toolUse, length, error or aborted."""
+    """An assistant's message; others do not decode. `stop_reason`: stop, toolUse, length, error or aborted."""
 
+    role: Literal["assistant"]
     stop_reason: str
     model: str = ""
     error_message: str = ""
     usage: Tokens = Tokens()
     content: list[Block] = []
-
-
-class Speaker(msgspec.Struct, frozen=True):
-    """Whose message it is: other roles have other shapes."""
-
-    role: str = ""
 
 
 class Line(msgspec.Struct, frozen=True, rename="camel"):
@@ -133,7 +128,6 @@ class Line(msgspec.Struct, frozen=True, rename="camel"):
 
 
 LINE = msgspec.json.Decoder(Line)
-SPEAKER = msgspec.json.Decoder(Speaker)
 ANSWER = msgspec.json.Decoder(Answer)
 
 
@@ -174,7 +168,7 @@ class Events:
                 self.note = one_line(f"{event.tool_name}: {_subject(event.args)}")
             case "auto_retry_start":
                 self.note = one_line(f"trying again after: {_reason(event.error_message)}")
-            case "message_end" if SPEAKER.decode(event.message).role == "assistant":
+            case "message_end":
                 self._answered(ANSWER.decode(event.message))
 
     def _answered(self, answer: Answer) -> None:

@@ -21,8 +21,8 @@ class Rig:
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        self.log_dir = place / "log"
-        self.log_dir.mkdir()
+        self.log_dir = place / "swarm" / "log"
+        self.log_dir.mkdir(parents=True)
         self.log: Log = open_log(str(self.log_dir))
         self.sessions = HostedSessions(str(place / "runs"), self.log)
         self.mark = f"SWARM_TEST={uuid.uuid4().hex}"
@@ -78,7 +78,8 @@ class Rig:
         return until(self.folder(session).owner, what=f"the claim of {session}")
 
     def output(self, stream: str = "stdout", session: str = "sw-1") -> bytes:
-        return (self.place / "runs" / session / f"{stream}.log").read_bytes()
+        file = self.place / "runs" / session / f"{stream}.log"
+        return file.read_bytes() if file.exists() else b""
 
     def running(self) -> list[Identity]:
         """Every process that this test started, hosts too."""

@@ -7,6 +7,7 @@ landing.py     merging, and moving the target
 """
 
 import re
+import shlex
 
 from ..eventlog.errors import UsageError
 from . import Conflict, Landed, Merged, Moved, Refused, Secured, landing, securing, worktrees
@@ -14,6 +15,7 @@ from .door import Door, GitError
 
 __all__ = ["Git", "GitError"]
 
+_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _OLDEST = (2, 38)  # merge-tree --write-tree
 
 
@@ -81,22 +83,27 @@ class Git:
 
     def prepare(self, path: str, branch: str, base: str) -> None:
         """A worktree at `path` on the new branch, cut from `base`."""
+        _check_ids(base)
         worktrees.prepare(self._door, path, branch, base)
 
     def secure(self, path: str, branch: str, base: str, ref: str, message: str, author: str) -> Secured:
         """Commit all that is in the worktree and point `ref` at it."""
+        _check_ids(base)
         return securing.secure(self._door, path, branch, base, ref, message, author)
 
     def gate(self, path: str, commit: str, keep_ignored: bool = False) -> str:
         """Put the worktree at exactly `commit`, detached; returns its absolute path."""
+        _check_ids(commit)
         return worktrees.gate(self._door, path, commit, keep_ignored)
 
     def merge(self, base: str, commit: str, message: str, author: str, when: float) -> Merged | Conflict:
         """Merge `commit` into `base` in the object store."""
+        _check_ids(base, commit)
         return landing.merge(self._door, base, commit, message, author, when)
 
     def land(self, target: str, base: str, commit: str) -> Landed | Moved | Refused:
         """Move the target from `base` to `commit`."""
+        _check_ids(base, commit)
         return landing.land(self._door, target, base, commit)
 
     def remove(self, path: str, secured: str) -> None:
@@ -108,3 +115,9 @@ class Git:
         worktrees.check_branch(branch)
         if self.branch_exists(branch):
             self._door.run("update-ref", "-d", f"refs/heads/{branch}", commit, hint=f"git log {branch}")
+
+
+def _check_ids(*commits: str) -> None:
+    for commit in commits:
+        if not _ID.fullmatch(commit):
+            raise GitError(f"not the full id of a commit: {commit!r}", hint=f"git rev-parse {shlex.quote(commit)}")

@@ -18,6 +18,7 @@ from ..eventlog.errors import SwarmError
 from ..eventlog.events import SessionExited, SessionProgressed, SessionStarted, UsageReported
 from ..eventlog.fact import Fact
 from ..eventlog.files import Draft, Log
+from ..eventlog.place import find, node_of
 from ..eventlog.text import head, plain, tail
 from ..runtimes import Outcome, Reader, Usage, ending, runtime
 from . import Identity, SessionSpec
@@ -31,7 +32,7 @@ BLOCK = 1 << 16
 REPORT_EVERY = 2.0  # seconds between two signs of life
 DRAIN = 1.0  # seconds that output may still come after the last process has ended
 UNKILLABLE = 10.0  # seconds after which a process that survives SIGKILL (in the kernel, or another user's) is left
-PAUSES = (0.0, 0.1, 0.4, 1.5, 3.0)  # seconds before each try to append the end
+PAUSES = (0.0, 0.1, 0.4, 1.5)  # seconds before each try to append the end
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 WHY, REPORT, TAIL, NOTE = 500, 8192, 4096, 160  # bytes that go into events
 
@@ -113,7 +114,8 @@ def _environment() -> dict[bytes, bytes]:
 
 def open_log(log_dir: str) -> Log:
     """The node's log, for one more writer."""
-    return Log(log_dir, "node", now, entropy)
+    place = find(log_dir, {"SWARM_LOG": log_dir})
+    return Log(place.log, node_of(place, entropy), now, entropy)
 
 
 class Recorder:

@@ -9,6 +9,7 @@
 """
 
 import os
+from threading import get_native_id
 from typing import TypeVar
 
 import msgspec
@@ -53,7 +54,7 @@ class RunFolder:
         self._write("spec.json", spec)
 
     def claim(self, owner: Identity) -> bool:
-        """Take the folder for `owner`; False if somebody has it. link(2): exclusive as O_EXCL, but never half written."""
+        """Take the folder for `owner`; False if somebody has it. link(2) is exclusive, and never half done."""
         draft = self._draft("claimed", owner)
         try:
             os.link(draft, self.file("claimed"))
@@ -108,7 +109,7 @@ class RunFolder:
 
     def _draft(self, name: str, content: msgspec.Struct) -> str:
         """The content in a file of its own, for the name to appear with all of it at once."""
-        draft = self.file(f"{name}.{os.getpid()}.{id(content):x}")
+        draft = self.file(f"{name}.{os.getpid()}.{get_native_id()}")  # threads may race
         try:
             with open(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
                 file.write(msgspec.json.encode(content))

@@ -85,7 +85,7 @@ def _register(door: Door, full: str, head: str, *, detach: bool = False) -> None
 def _refuse_foreign(place: Place) -> None:
     """A person's own worktree may have the name of ours: it is alive if its `.git` points back."""
     theirs = linked(place.git_dir)
-    if theirs and theirs != place.work_tree:
+    if theirs and not theirs.startswith(os.path.join(os.path.dirname(place.work_tree), "")):
         raise GitError(
             f"a worktree with the name {os.path.basename(place.work_tree)} is at {theirs}",
             hint=f"git worktree remove {theirs}",

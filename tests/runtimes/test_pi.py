@@ -188,15 +188,25 @@ def test_each_model_has_its_own_total():
 
 def test_a_user_who_quotes_an_assistant_is_not_believed():
     reader = pi.reader()
-    reader.feed(json.dumps({"type": "message_end", "message": {"role": "user", "content": answer().decode()}}).encode())
+    reader.feed(answer().replace(b'"role": "assistant"', b'"role": "user"'))
     assert not reader.outcome(0).ok
 
 
-@pytest.mark.parametrize("message", ["connection refused", "", '429: {"message":7}', "500: [1", '1: {"x":1}'])
+@pytest.mark.parametrize(
+    "message", ["connection refused", "", '429: {"message":7}', "500: [1", "500: " + '{"a":' * 100_000, '1: {"x":1}']
+)
 def test_any_error_message_gives_words(message: str):
     reader = pi.reader()
     reader.feed(answer(stop="error", error=message))
-    assert reader.outcome(0).why.startswith(f"the model failed: {message or 'no reason was given'}")
+    assert reader.outcome(0).why.startswith(f"the model failed: {message[:100] or 'no reason was given'}")
+
+
+def test_the_report_is_what_was_last_said_even_if_the_last_answer_said_nothing():
+    reader = pi.reader()
+    reader.feed(answer(text="first"))
+    reader.feed(answer(text="last words"))
+    reader.feed(answer())
+    assert reader.outcome(0).report == "last words"
 
 
 def test_a_long_report_is_cut_and_harmless():

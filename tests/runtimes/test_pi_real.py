@@ -18,24 +18,9 @@ pytestmark = pytest.mark.pi
 def task(tmp_path: Path, proxy: Proxy) -> Task:
     """A builder's task in a real worktree; its session is named after the test's own folder."""
     repository, worktree = tmp_path / "repo", tmp_path / "tree"
-    for command in (
-        ["init", "-q", "-b", "main", str(repository)],
-        [
-            "-C",
-            str(repository),
-            "-c",
-            "user.name=t",
-            "-c",
-            "user.email=t@t",
-            "commit",
-            "-q",
-            "--allow-empty",
-            "-m",
-            "0",
-        ],
-        ["-C", str(repository), "worktree", "add", "-q", "-b", "swarm/kim/sw-1-1", str(worktree)],
-    ):
-        subprocess.run(["git", *command], check=True)
+    git("init", "-q", "-b", "main", str(repository))
+    git("-C", str(repository), "commit", "-q", "--allow-empty", "-m", "begin")
+    git("-C", str(repository), "worktree", "add", "-q", "-b", "swarm/kim/sw-1-1", str(worktree))
     return Task(
         session=tmp_path.name,
         issue="sw-1",
@@ -49,6 +34,10 @@ def task(tmp_path: Path, proxy: Proxy) -> Task:
         llm=Llm(proxy.base_url, "sk-swarm-kim", PRICES),
         binary=tools().pi,
     )
+
+
+def git(*words: str) -> None:
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *words], check=True)
 
 
 def run(task: Task, *steps: Step, **changes: str) -> tuple[pi.Events, int, Outcome]:

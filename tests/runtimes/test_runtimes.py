@@ -128,7 +128,17 @@ def test_a_reader_survives_any_output_and_its_totals_only_grow(name: str, lines:
     msgspec.json.encode((outcome, reader.usage, reader.note))  # what goes into the log is valid UTF-8
 
 
-@pytest.mark.parametrize("line", [b"[" * 200_000, b'{"type":' * 100_000, b"\xff" * 300_000, b"\x1bP" * 200_000])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[" * 200_000,
+        b'{"x":' * 100_000,
+        b'{"type":"tool_execution_start","args":' + b'{"a":' * 100_000,
+        b"\xff" * 300_000,
+        b"\x1bP" * 200_000,
+    ],
+    ids=["lists", "objects", "arguments", "bytes", "escapes"],
+)
 def test_a_monstrous_line_is_passed_by(each: Runtime, line: bytes):
     reader = each.reader()
     reader.feed(line)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from repository import make
-
 from swarm.eventlog.errors import UsageError
 from swarm.world.door import Door, erase
 from swarm.world.git import Git, GitError
@@ -61,19 +60,17 @@ def test_another_way_to_git_would_be_found(source: str) -> None:
 def test_inherited_git_variables_do_not_reach_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scratch, other = make(tmp_path / "r"), make(tmp_path / "other", {"x": "x"})
     trace = tmp_path / "trace"
+    git = Git(str(scratch.root), str(scratch.common))
+    main = git.tip("main")  # gitpython asks for git's version once, when it is imported
     monkeypatch.setenv("GIT_DIR", str(other.common))
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "foreign-index"))
     monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(other.common / "objects"))
     monkeypatch.setenv("GIT_CONFIG_PARAMETERS", "'user.name'='Someone Else'")
     monkeypatch.setenv("GIT_NAMESPACE", "elsewhere")
     monkeypatch.setenv("GIT_TRACE", str(trace))
-    git = Git(str(scratch.root), str(scratch.common))
-    monkeypatch.delenv("GIT_DIR")
-    for name in ("GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_CONFIG_PARAMETERS", "GIT_NAMESPACE"):
-        assert name in os.environ
     assert git.identity() == ("Pat Person", "pat@example.org")
-    assert len(git.tip("main")) == 40
-    git.gate(".swarm/worktrees/m", git.tip("main"))
+    assert git.tip("main") == main
+    git.gate(".swarm/worktrees/m", main)
     assert not trace.exists()
     assert not (tmp_path / "foreign-index").exists()
 

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -156,6 +158,11 @@ def test_input_that_nobody_reads_does_not_block(rig: Rig) -> None:
     assert rig.run("exit 3", stdin="x" * 5_000_000)["code"] == 3
 
 
+def test_a_program_that_stops_reading_does_not_make_its_host_deaf(rig: Rig) -> None:
+    end = rig.run("head -c 9000 >/dev/null; sleep 86404", stdin="x" * 5_000_000, timeout=0.3)
+    assert end["ended_by"] == "timeout"
+
+
 def test_input_arrives_whole_and_ends(rig: Rig) -> None:
     text = "é\n" * 700_000
     rig.run("cat", stdin=text, cap=10_000_000)
@@ -299,3 +306,10 @@ def test_orphans_that_end_early_leave_no_zombies_below_the_host(rig: Rig) -> Non
         pass
     rig.exited()
     assert processes.descendants(os.getpid()) == []
+
+
+def test_a_host_imports_nothing_heavy() -> None:
+    script = "import sys, swarm.world.host; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True).stdout
+    heavy = {"subprocess", "asyncio", "click", "git", "httpx", "pykka", "socket", "watchdog"}
+    assert not heavy & set(loaded.split())

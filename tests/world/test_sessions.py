@@ -63,6 +63,7 @@ def test_a_session_outlives_the_terminal_it_was_started_from(rig: Rig) -> None:
     if pid == 0:
         os.execv(command[0], command)
     program = rig.started()
+    assert os.getsid(rig.host().pid) != os.getsid(pid)
     os.close(terminal)
     assert os.WIFSIGNALED(os.waitpid(pid, 0)[1])
     assert rig.sessions.alive(program)
@@ -142,16 +143,17 @@ def test_a_session_ended_before_it_began_never_runs(rig: Rig) -> None:
 
 
 def test_a_killed_host_leaves_no_record_and_its_orphans_can_be_ended(rig: Rig) -> None:
-    rig.start("setsid sleep 86420 & trap '' HUP; echo ready; while :; do sleep 1; done")
+    adopted, bare = "(setsid sleep 86420 &)", "env -i sleep 86422 &"
+    rig.start(f"{adopted}; {bare} trap '' HUP; echo ready; while :; do sleep 1; done")
     program, host = rig.started(), rig.host()
     until(lambda: rig.output() == b"ready\n")
     assert processes.send(host, signal.SIGKILL)
     until(lambda: not rig.sessions.alive(host))
     assert rig.sessions.alive(program)
     assert not rig.sessions.settle("sw-1")
-    assert len(rig.sessions.orphans("sw-1")) >= 3
+    orphans = until(lambda: len(found := rig.sessions.orphans("sw-1")) == 4 and found)
     rig.sessions.kill("sw-1")
-    assert not rig.sessions.alive(program)
+    assert not [orphan for orphan in orphans if rig.sessions.alive(orphan)]
     assert rig.sessions.orphans("sw-1") == []
     assert rig.running() == []
     assert rig.events("session.exited") == []

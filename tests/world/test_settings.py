@@ -73,6 +73,7 @@ def test_the_sample_in_the_docs_is_valid(tmp_path: Path):
     ("text", "words"),
     [
         ('[start]\nmax_agents = "four"', 'start.max_agents: expected int, got str ("four")'),
+        ("[start]\nmax_agents = '4'", 'start.max_agents: expected int, got str ("4")'),
         ("[start]\nmax_agents = 2.5", "start.max_agents: expected int, got float (2.5)"),
         ("[start]\nmax_agents = true", "start.max_agents: expected int, got bool (true)"),
         ("[start]\nmax_agents = 0", "start.max_agents: expected int >= 1 (0)"),

@@ -1,0 +1,369 @@
+"""What was acknowledged is in the log, once and whole, whoever is killed and whatever the disk does."""
+
+import os
+import random
+import resource
+import select
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swarm.eventlog.errors import LogError
+from swarm.eventlog.events import MailSent
+from swarm.eventlog.fact import Event
+from swarm.eventlog.files import Draft, Log
+from swarm.eventlog.ids import DAY, Minter
+from swarm.eventlog.lines import digest
+from swarm.eventlog.tail import Tail, read_all
+from swarm.eventlog.verify import verify
+
+OpenLog = Callable[..., Log]
+
+
+def letter(body: str, size: int = 0) -> Draft:
+    return Draft(MailSent(to=["human"], body=body.ljust(size, ".")), source="agent/kim", subject="sw-1")
+
+
+def bodies(folder: str) -> list[str]:
+    return [event.data.body.rstrip(".") for event in read_all(folder)]
+
+
+def claim(log: Log, folder: str, subject: str) -> list[Event[Any]]:
+    def ask() -> Sequence[Draft]:
+        taken = any(event.subject == subject for event in Tail(folder).read())
+        return [] if taken else [Draft(MailSent(to=["human"], body=""), source="claimer", subject=subject)]
+
+    return log.append_if(ask)
+
+
+def test_what_append_returns_is_what_readers_find(folder: str, open_log: OpenLog) -> None:
+    log = open_log(folder)
+    draft = Draft(MailSent(to=["human"], body="a"), "kim", "sw-1", "", "run-1", {"n1": "x"}, 1.5)
+    written = log.append([draft, letter("b")]) + log.append([letter("c")])
+    assert read_all(folder) == written
+    first = written[0]
+    assert (first.source, first.subject, first.correlationid, first.seen, first.now) == (
+        "kim", "sw-1", "run-1", {"n1": "x"}, 1.5,
+    )  # fmt: skip
+    lines = Path(log.path).read_bytes().splitlines()
+    assert [event.prev for event in written] == ["", digest(lines[0]), digest(lines[1])]
+    assert log.append([]) == []
+    assert os.stat(log.path).st_mode & 0o777 == 0o600
+
+
+def test_a_second_log_goes_on_where_the_first_ended_even_with_a_clock_years_behind(
+    folder: str, open_log: OpenLog
+) -> None:
+    open_log(folder).append([letter("a")])
+    open_log(folder, now=lambda: 1.0).append([letter("b")])
+    open_log(folder).append([letter("c")])
+    assert bodies(folder) == ["a", "b", "c"]
+    assert verify(folder).errors == []
+
+
+def test_an_event_sorts_after_what_its_author_observed(folder: str, open_log: OpenLog) -> None:
+    log = open_log(folder)
+    ahead = Minter(1, lambda: time.time() + 3600, lambda: 0).mint()
+    far = Minter(1, lambda: time.time() + DAY + 60, lambda: 0).mint()
+    assert log.observe(ahead)
+    assert not log.observe(far)
+    assert ahead < log.append([letter("a")])[0].id < far
+
+
+def test_a_batch_with_a_line_too_long_writes_nothing(folder: str, open_log: OpenLog) -> None:
+    log = open_log(folder)
+    with pytest.raises(LogError, match="bytes long"):
+        log.append([letter("a"), letter("b", 65536)])
+    assert bodies(folder) == []
+    log.append([letter("c")])
+    assert bodies(folder) == ["c"]
+
+
+def test_eight_processes_lose_tear_and_double_nothing(folder: str, open_log: OpenLog, children: Any) -> None:
+    def work(name: str) -> None:
+        log = open_log(folder)
+        for n in range(250):
+            log.append([letter(f"{name} {n}"), letter(f"{name} {n} again", n)])
+
+    pids = [children.run(lambda name=name: work(name)) for name in "abcdefgh"]
+    assert [children.wait(pid) for pid in pids] == [0] * 8
+    found = bodies(folder)
+    assert len(found) == 4000
+    for name in "abcdefgh":
+        mine = [body for body in found if body.startswith(name)]
+        assert mine == [text for n in range(250) for text in (f"{name} {n}", f"{name} {n} again")]
+    report = verify(folder)
+    assert (report.errors, report.notes, report.events) == ([], [], 4000)
+
+
+def test_threads_and_a_forked_child_share_one_log_object(folder: str, open_log: OpenLog, children: Any) -> None:
+    log = open_log(folder)
+    log.append([letter("before the fork")])
+
+    def work() -> None:
+        for n in range(300):
+            log.append([letter(f"{n}")])
+
+    pids = [children.run(work), children.run(work)]
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [children.wait(pid) for pid in pids] == [0, 0]
+    report = verify(folder)
+    assert (report.errors, report.notes, report.events) == ([], [], 1 + 5 * 300)
+
+
+@pytest.mark.parametrize("size", [3_000, 30_000])
+def test_kill_9_loses_nothing_acknowledged_and_glues_nothing(
+    folder: str, open_log: OpenLog, children: Any, size: int
+) -> None:
+    rng = random.Random(size)
+    acknowledged: list[str] = []
+    for kill in range(60):
+        reader, writer = os.pipe()
+
+        def work(kill: int = kill, writer: int = writer) -> None:
+            log = open_log(folder)
+            for n in range(100_000):
+                log.append([letter(f"{kill} {n}", size)])
+                os.write(writer, b"%d %d\n" % (kill, n))
+
+        pid = children.run(work)
+        os.close(writer)
+        heard = os.read(reader, 1)
+        select.select([], [], [], rng.random() * 0.004)  # let it write for up to 4 ms more
+        children.kill(pid)
+        while chunk := os.read(reader, 65536):
+            heard += chunk
+        os.close(reader)
+        acknowledged += heard.decode().split("\n")[:-1]
+        after = open_log(folder).append([letter(f"after {kill}")])
+        assert Tail(folder).read()[-1] == after[0]
+    found = bodies(folder)
+    assert len(acknowledged) >= 60
+    assert set(acknowledged) <= set(found)
+    assert len(found) == len(set(found))
+    report = verify(folder)
+    assert [error for error in report.errors if "no event" not in error] == []
+    assert report.notes == []
+
+
+def test_a_log_cut_at_any_byte_loses_only_the_torn_line(folder: str, open_log: OpenLog) -> None:
+    log = open_log(folder)
+    log.append([letter(body) for body in "abcde"])
+    log.close()
+    whole = Path(log.path).read_bytes()
+    ends = [n + 1 for n, byte in enumerate(whole) if byte == 10]
+    for cut in range(ends[1], len(whole) + 1):
+        Path(log.path).write_bytes(whole[:cut])
+        again = open_log(folder)
+        again.append([letter("next")])
+        again.append([letter("last")])
+        again.close()
+        kept = sum(end - 1 <= cut for end in ends)  # a line that only lacks its newline is whole again
+        assert bodies(folder) == [*"abcde"[:kept], "next", "last"], cut
+        report = verify(folder)
+        assert len(report.errors) == (cut not in ends and cut + 1 not in ends), (cut, report.errors)
+        assert report.notes == []
+
+
+def test_garbage_at_the_end_is_passed_over(folder: str, open_log: OpenLog) -> None:
+    log = open_log(folder)
+    log.append([letter("a")])
+    with open(log.path, "ab") as file:
+        file.write(b"garbage\n" + b"x" * 100_000 + b"\n\0\0\0\0")
+    log.append([letter("b")])
+    assert bodies(folder) == ["a", "b"]
+    report = verify(folder)
+    assert len(report.errors) == 3
+    assert all("no event" in error for error in report.errors)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
+def test_a_full_disk_leaves_no_partial_line_and_fails_with_words(tmp_path: Path, open_log: OpenLog) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "swarm-test", small], check=True)
+    try:
+        ballast = small / "ballast"
+        ballast.write_bytes(b"x" * 8192)
+        log = open_log(str(small))
+        written = 0
+        with pytest.raises(LogError, match="no space left on device: nothing was written") as caught:
+            for written in range(100):
+                log.append([letter(f"{written}", 1000)])
+        assert "free space" in caught.value.hint
+        assert written > 10
+        size = os.path.getsize(log.path)
+        assert Path(log.path).read_bytes().endswith(b"\n")
+        with pytest.raises(LogError, match="no space left"):
+            log.append([letter("many", 900), letter("more", 30_000)])
+        assert os.path.getsize(log.path) == size
+        ballast.unlink()
+        log.append([letter("after", 1000)])
+        assert bodies(str(small)) == [*map(str, range(written)), "after"]
+        assert verify(str(small)).errors == []
+        log.close()
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_a_short_write_is_taken_back(folder: str, open_log: OpenLog, children: Any) -> None:
+    def work() -> None:
+        log = open_log(folder)
+        log.append([letter("a")])
+        size = os.path.getsize(log.path)
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 500, hard))
+        for batch in ([letter("b", 2000)], [letter("b"), letter("c", 2000)]):
+            with pytest.raises(LogError, match="nothing was written"):
+                log.append(batch)
+            assert os.path.getsize(log.path) == size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        log.append([letter("d")])
+
+    assert children.wait(children.run(work)) == 0
+    assert bodies(folder) == ["a", "d"]
+    assert verify(folder).errors == []
+
+
+def test_a_short_write_that_follows_a_torn_line_leaves_the_torn_line_alone(
+    folder: str, open_log: OpenLog, children: Any
+) -> None:
+    path = Path(folder, "n1.jsonl")
+    path.write_bytes(b'{"type":"torn')
+
+    def work() -> None:
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+        with pytest.raises(LogError, match="may not grow"):
+            open_log(folder).append([letter("b")])
+
+    assert children.wait(children.run(work)) == 0
+    assert path.read_bytes() == b'{"type":"torn'
+    open_log(folder).append([letter("c")])
+    assert path.read_bytes().startswith(b'{"type":"torn\n{"type":"mail.sent"')
+
+
+def test_a_folder_that_may_not_be_written_fails_with_words(folder: str, open_log: OpenLog, children: Any) -> None:
+    os.chmod(folder, 0o555)
+
+    def work() -> None:
+        os.chdir(folder)
+        if os.geteuid() == 0:
+            os.setuid(65534)
+        with pytest.raises(LogError, match="permission denied: nothing was written") as caught:
+            open_log(".").append([letter("a")])
+        assert "write access" in caught.value.hint
+
+    assert children.wait(children.run(work)) == 0
+    assert os.listdir(folder) == []
+
+
+def test_too_many_open_files_fail_with_words(folder: str, open_log: OpenLog, children: Any) -> None:
+    def work() -> None:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        with pytest.raises(LogError, match="too many files open"):
+            open_log(folder).append([letter("a")])
+
+    assert children.wait(children.run(work)) == 0
+
+
+def test_a_missing_folder_names_the_command(tmp_path: Path, open_log: OpenLog) -> None:
+    with pytest.raises(LogError, match="missing") as caught:
+        open_log(str(tmp_path / "nowhere")).append([letter("a")])
+    assert caught.value.hint == "swarm init"
+
+
+def test_of_two_processes_that_want_what_one_can_have_exactly_one_gets_it(
+    folder: str, open_log: OpenLog, children: Any
+) -> None:
+    starts, (heard, answer) = [os.pipe() for _ in range(2)], os.pipe()
+
+    def work(start: int) -> None:
+        log = open_log(folder)
+        while turn := os.read(start, 1):
+            os.write(answer, b"1" if claim(log, folder, f"round {turn[0]}") else b"0")
+
+    for _, begin in starts:
+        os.set_inheritable(begin, False)
+    pids = []
+    for start, _ in starts:
+
+        def play(start: int = start) -> None:
+            for _, begin in starts:
+                os.close(begin)
+            work(start)
+
+        pids.append(children.run(play))
+    for turn in range(50):
+        for _, begin in starts:
+            os.write(begin, bytes([turn]))
+        assert sorted(os.read(heard, 1) + os.read(heard, 1)) == list(b"01"), turn
+    for pair in (*starts, (heard, answer)):
+        os.close(pair[0])
+        os.close(pair[1])
+    assert [children.wait(pid) for pid in pids] == [0, 0]
+    assert sorted(event.subject for event in read_all(folder)) == sorted(f"round {turn}" for turn in range(50))
+
+
+def test_to_answer_nothing_appends_nothing(folder: str, open_log: OpenLog) -> None:
+    assert open_log(folder).append_if(lambda: []) == []
+    assert bodies(folder) == []
+
+
+def test_a_question_that_raises_or_appends_gives_the_lock_up(folder: str, open_log: OpenLog) -> None:
+    log, other = open_log(folder), open_log(folder)
+
+    def wrong() -> list[Draft]:
+        log.append([letter("inside")])
+        return []
+
+    with pytest.raises(RuntimeError, match="return the drafts"):
+        log.append_if(wrong)
+    with pytest.raises(ZeroDivisionError):
+        log.append_if(lambda: [letter(str(1 // 0))])
+    other.append([letter("a")])
+    log.append([letter("b")])
+    assert bodies(folder) == ["a", "b"]
+
+
+def test_a_question_may_observe_what_it_reads(folder: str, open_log: OpenLog) -> None:
+    log = open_log(folder)
+    ahead = Minter(1, lambda: time.time() + 3600, lambda: 0).mint()
+
+    def ask() -> list[Draft]:
+        assert log.observe(ahead)
+        return [letter("a")]
+
+    assert log.append_if(ask)[0].id > ahead
+
+
+def test_a_file_that_was_replaced_is_opened_again(folder: str, open_log: OpenLog) -> None:
+    log = open_log(folder)
+    log.append([letter("a"), letter("b")])
+    first = Path(log.path).read_bytes().splitlines(keepends=True)[0]
+    Path(folder, "new").write_bytes(first)
+    os.rename(Path(folder, "new"), log.path)
+    log.append([letter("c")])
+    assert bodies(folder) == ["a", "c"]
+    assert verify(folder).errors == []
+    os.unlink(log.path)
+    log.append([letter("d")])
+    assert bodies(folder) == ["d"]
+
+
+def test_no_program_that_is_started_inherits_the_file(folder: str, open_log: OpenLog) -> None:
+    log = open_log(folder)
+    log.append([letter("a")])
+    listed = subprocess.run(["ls", "-l", "/proc/self/fd"], close_fds=False, capture_output=True, text=True, check=True)
+    assert log.path not in listed.stdout

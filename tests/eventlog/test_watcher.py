@@ -1,0 +1,113 @@
+"""An append wakes its readers, soon where the system helps and at the next heartbeat where it does not."""
+
+import os
+import resource
+import threading
+from collections.abc import Callable
+
+import pytest
+from waiting import until
+
+from swarm.eventlog.events import MailSent
+from swarm.eventlog.files import Draft, Log
+from swarm.eventlog.tail import Tail
+from swarm.eventlog.watcher import Watcher
+
+OpenLog = Callable[..., Log]
+NEVER = 3600.0
+LETTER = Draft(MailSent(to=["human"], body="a"), source="agent/kim")
+
+
+class Reader:
+    """Reads the log when the bell rings, and counts."""
+
+    def __init__(self, folder: str) -> None:
+        self.rings = 0
+        self.found: list[str] = []
+        self._tail = Tail(folder)
+        self._lock = threading.Lock()
+
+    def ring(self) -> None:
+        with self._lock:
+            self.rings += 1
+            self.found += [event.id for event in self._tail.read()]
+
+
+def test_an_append_wakes_and_reading_does_not_ring_again(folder: str, open_log: OpenLog) -> None:
+    reader, log = Reader(folder), open_log(folder)
+    log.append([LETTER])
+    with Watcher(folder, reader.ring, heartbeat=NEVER) as watcher:
+        written = log.append([LETTER])
+        until(lambda: written[0].id in reader.found)
+        for _ in range(20):
+            Tail(folder).read()
+        more = log.append([LETTER])
+        until(lambda: more[0].id in reader.found)
+        assert watcher.degraded == ""
+    assert reader.rings <= 4
+    assert len(reader.found) == 3
+
+
+@pytest.mark.parametrize("how", ["created", "moved", "deleted"])
+def test_every_way_of_changing_wakes(folder: str, open_log: OpenLog, how: str) -> None:
+    away = open_log(os.path.dirname(folder))
+    away.append([LETTER])
+    inside = open_log(folder, "n2")
+    inside.append([LETTER])
+    inside.close()
+    rung = threading.Event()
+    with Watcher(folder, rung.set, heartbeat=NEVER):
+        if how == "created":
+            open_log(folder, "n3").append([LETTER])
+        elif how == "moved":
+            os.rename(inside.path, os.path.join(folder, "n4.jsonl"))
+        else:
+            os.unlink(inside.path)
+        assert rung.wait(20)
+
+
+def test_a_burst_over_four_files_is_seen_to_its_end(folder: str, open_log: OpenLog) -> None:
+    reader = Reader(folder)
+    logs = [open_log(folder, f"n{n}") for n in range(4)]
+    with Watcher(folder, reader.ring, heartbeat=0.2):
+        for _ in range(1000):
+            for log in logs:
+                log.append([LETTER])
+        until(lambda: len(reader.found) == 4000)
+    assert len(set(reader.found)) == 4000
+
+
+def test_where_the_system_gives_no_notification_the_heartbeat_finds_the_append(folder: str, open_log: OpenLog) -> None:
+    reader, log = Reader(folder), open_log(folder)
+    watcher = Watcher(folder, reader.ring, heartbeat=0.05)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        watcher.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    try:
+        assert "no file notification (Too many open files)" in watcher.degraded
+        written = log.append([LETTER])
+        until(lambda: written[0].id in reader.found)
+    finally:
+        watcher.stop()
+
+
+def test_each_heartbeat_ticks_until_it_is_stopped(folder: str) -> None:
+    ticks: list[int] = []
+    with Watcher(folder, lambda: None, tick=lambda: ticks.append(1), heartbeat=0.01):
+        until(lambda: len(ticks) >= 3)
+    stopped = len(ticks)
+    assert not any(thread.name == "log-heartbeat" for thread in threading.enumerate())
+    assert len(ticks) == stopped
+
+
+def test_a_silent_log_rings_no_bell(folder: str, open_log: OpenLog) -> None:
+    open_log(folder).append([LETTER])
+    rings, ticks = [], []
+    with Watcher(folder, lambda: rings.append(1), tick=lambda: ticks.append(1), heartbeat=0.01):
+        until(lambda: len(ticks) >= 5)
+    assert rings == []
