@@ -7,10 +7,8 @@ the file, so that an agent's `swarm mail` pays for `mail` alone.
 Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 our bug (with a report file), 130 interrupted.
 """
 
-import ast
 import os
 import sys
-import tempfile
 from importlib import import_module
 from typing import Any
 
@@ -60,6 +58,8 @@ class Commands(click.Group):
 
 def _headline(name: str) -> tuple[str, str]:
     """(first line of the docstring, GROUP) of a command file, read without importing it."""
+    import ast
+
     with open(os.path.join(_FOLDER, f"{name}.py"), encoding="utf-8") as file:
         tree = ast.parse(file.read())
     words, group = (ast.get_docstring(tree) or "").partition("\n")[0], ""
@@ -127,6 +127,7 @@ def _complain(message: str, hint: str, code: int) -> int:
 def _report(error: BaseException, args: list[str]) -> str:
     """Write what a maintainer needs into a file; returns its path."""
     import platform
+    import tempfile
     import traceback
 
     lines: list[Any] = [f"swarm {__version__}, Python {platform.python_version()}, {platform.platform()}", args, ""]

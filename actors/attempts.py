@@ -6,6 +6,7 @@ Rule: nothing is removed that was not secured, and each step is due exactly as l
 from ..eventlog.errors import SwarmError, UsageError
 from ..eventlog.events import (
     AttemptCancelled,
+    MergeRejected,
     SessionKillRequested,
     SessionRequested,
     WorkRejected,
@@ -16,29 +17,25 @@ from ..eventlog.events import (
 from ..projections import Board, agents, fact, happened, issues, runs
 from ..runtimes import Task, runtime
 from ..world import SessionSpec
-from .command import Command, Decide, Said
+from .command import Command, Decide, Said, Step
 from .hands import Hands, RuntimeOptions
 from .prompt import compose
 
 WORKTREES = ".swarm/worktrees"
 
 
-class Prepare(Command, frozen=True):
+class Prepare(Step, frozen=True):
     """Cut a worktree for the attempt from the target's tip."""
 
-    issue: str
-    attempt: int
     path: str
     branch: str
     target: str
     cause: str
 
 
-class Run(Command, frozen=True):
+class Run(Step, frozen=True):
     """Start the agent in its worktree."""
 
-    issue: str
-    attempt: int
     agent: str
     role: str
     runtime: str
@@ -51,16 +48,15 @@ class Run(Command, frozen=True):
     cause: str
 
 
-class Secure(Command, frozen=True):
-    """Commit what the agent left: to its branch if `why` is empty, else to a wip ref, saying why it ends there."""
+class Secure(Step, frozen=True):
+    """Commit what the agent left: to its branch, or with `wip` to a wip ref; `why`, if there is one, ends it there."""
 
-    issue: str
-    attempt: int
     agent: str
     title: str
     path: str
     branch: str
     base: str
+    wip: bool
     why: str
     detail: str
     final: bool
@@ -68,11 +64,9 @@ class Secure(Command, frozen=True):
     cause: str
 
 
-class Remove(Command, frozen=True):
+class Remove(Step, frozen=True):
     """Delete the worktree; its work is in `secured`."""
 
-    issue: str
-    attempt: int
     path: str
     branch: str
     secured: str
@@ -106,7 +100,7 @@ def _next(board: Board, attempt: agents.Attempt) -> Command | None:
         cause = _newest(attempt)
         return Prepare(attempt.issue, attempt.number, path, branch, settings.target, cause)
     if session is None:
-        return _run(board, attempt, prepared)
+        return None if board[runs.State].ending else _run(board, attempt, prepared)
     if session.over and not fact(attempt.latest, WorkSecured):
         return _stopped(attempt, session) or _secure(board, attempt, prepared)
     return None
@@ -136,7 +130,9 @@ def _run(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared) -> R
 
 
 def _detail(failed: issues.Attempt) -> str:
-    rejected = fact(failed.latest, WorkRejected)
+    unmerged, rejected = fact(failed.latest, MergeRejected), fact(failed.latest, WorkRejected)
+    if unmerged:
+        return unmerged.output
     return rejected.detail if rejected else ""
 
 
@@ -164,7 +160,8 @@ def _secure(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared) -
         path=prepared.path,
         branch=prepared.branch,
         base=prepared.base,
-        why=why if not attempt.ended else "ended",
+        wip=bool(why) or attempt.ended or (attempt.assigned is not None and attempt.assigned.role == "scout"),
+        why=why,
         detail=exited.tail if exited and not exited.ok else "",
         final=bool(exited and exited.ended_by == "missing"),
         ended=attempt.ended,
@@ -302,7 +299,7 @@ def _session(command: Run, hands: Hands, session: str) -> tuple[SessionSpec, dic
 
 def _do_secure(command: Secure, hands: Hands) -> list[Said]:
     wip = f"refs/swarm/wip/{command.agent}/{command.issue}-{command.attempt}"
-    ref = wip if command.why else f"refs/heads/{command.branch}"
+    ref = wip if command.wip else f"refs/heads/{command.branch}"
     secured = hands.repository.secure(
         command.path, command.branch, command.base, ref, command.title, hands.author(command.agent)
     )

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from .. import __version__
-from ..eventlog.errors import UsageError
+from ..eventlog.errors import SwarmError, UsageError
 from ..eventlog.events import RunStarted
 from ..eventlog.fact import Event
 from ..eventlog.files import Log
 from ..eventlog.place import Place, node_of
 from ..runtimes import Llm, runtime
-from ..world import clock, environment, processes
+from ..world import clock, environment, processes, proxy
 from ..world.git import Git
 from ..world.sessions import HostedSessions
 from ..world.settings import Settings
@@ -40,6 +40,7 @@ def in_force(git: Git, settings: Settings, options: Options, root: str) -> RunSt
     start = settings.start
     name = options.runtime or start.runtime
     _check_runtime(name, settings)
+    _check_proxy(settings)
     target = options.target or start.target or git.default_branch()
     git.tip(target)
     myself = processes.identity(os.getpid())
@@ -69,6 +70,20 @@ def _check_runtime(name: str, settings: Settings) -> None:
     binary = (options.binary if options else "") or module.BINARY
     if shutil.which(binary) is None:
         raise UsageError(f"the runtime {name!r} needs the program {binary!r}, which is not on PATH", module.INSTALL)
+
+
+def _check_proxy(settings: Settings) -> None:
+    """A proxy that is configured must answer, with the key we have: else every attempt would fail, one by one."""
+    llm = settings.llm
+    if not llm.base_url:
+        return
+    key = os.environ.get(llm.key_env, "")
+    if not key:
+        hint = f"export {llm.key_env}=… (any word, if the proxy wants none)"
+        raise UsageError(f"llm.base_url is set, but the variable {llm.key_env} is not", hint)
+    trouble = proxy.trouble(llm.base_url, key)
+    if trouble:
+        raise SwarmError(trouble, "start it (docs/litellm says how), or mend [llm] in swarm.toml")
 
 
 def _spend_log(settings: Settings, root: str) -> str:

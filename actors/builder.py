@@ -7,35 +7,29 @@ from ..eventlog.errors import SwarmError
 from ..eventlog.events import GateFinished, SessionRequested, WorkRejected, WorkSecured, WorktreePrepared
 from ..projections import Board, agents, fact, happened, runs
 from . import attempts, gates
-from .command import Command, Said
+from .command import Command, Said, Step
 from .hands import Hands
 
 NAME = "builder"
 AT_ONCE = 4
 
 
-class RejectEmpty(Command, frozen=True):
+class RejectEmpty(Step, frozen=True):
     """The agent says it is done and there is nothing: that is not done."""
 
-    issue: str
-    attempt: int
     cause: str
 
 
-class SkipGate(Command, frozen=True):
+class SkipGate(Step, frozen=True):
     """No test command is set."""
 
-    issue: str
-    attempt: int
     commit: str
     cause: str
 
 
-class StartGate(Command, frozen=True):
+class StartGate(Step, frozen=True):
     """Test the attempt's own commit in its own worktree."""
 
-    issue: str
-    attempt: int
     session: str
     path: str
     commit: str
@@ -43,11 +37,9 @@ class StartGate(Command, frozen=True):
     cause: str
 
 
-class JudgeGate(Command, frozen=True):
+class JudgeGate(Step, frozen=True):
     """Say what the ended gate means."""
 
-    issue: str
-    attempt: int
     commit: str
     test: str
     said: gates.Verdict
@@ -62,13 +54,13 @@ def due(board: Board, _now: float) -> list[Command]:
         secured = fact(attempt.latest, WorkSecured)
         judged = attempt.ended or fact(attempt.latest, GateFinished)
         if attempt.assigned and attempt.assigned.role == "builder" and secured and settings and not judged:
-            step = _gate(attempt, secured, settings.test)
+            step = _gate(board, attempt, secured, settings.test)
             if step:
                 found.append(step)
     return found
 
 
-def _gate(attempt: agents.Attempt, secured: WorkSecured, test: str) -> Command | None:
+def _gate(board: Board, attempt: agents.Attempt, secured: WorkSecured, test: str) -> Command | None:
     where, cause = (attempt.issue, attempt.number), happened(attempt.latest, WorkSecured)
     if not secured.commits:
         return RejectEmpty(*where, cause)
@@ -77,6 +69,8 @@ def _gate(attempt: agents.Attempt, secured: WorkSecured, test: str) -> Command |
     name, session = gates.newest(attempt, f"{attempt.name}-gate")
     prepared = fact(attempt.latest, WorktreePrepared)
     if session is None:
+        if board[runs.State].ending:
+            return None
         return StartGate(*where, name, prepared.path if prepared else "", secured.commit, test, cause)
     if session.over:
         return JudgeGate(*where, secured.commit, test, gates.verdict(session), cause)

@@ -2,6 +2,8 @@
 nobody.
 """
 
+from collections.abc import Hashable
+
 import msgspec
 
 from ..eventlog.fact import Fact
@@ -9,6 +11,25 @@ from ..eventlog.fact import Fact
 
 class Command(msgspec.Struct, frozen=True):
     """Something due."""
+
+    @property
+    def key(self) -> Hashable:
+        """What of equal key is done one after the other."""
+        return self
+
+
+class Step(Command, frozen=True):
+    """Something due for one attempt. Its steps are done one after the other: none may pull the worktree away from under
+    another that is still being done.
+    """
+
+    issue: str
+    attempt: int
+
+    @property
+    def key(self) -> Hashable:
+        """The attempt."""
+        return self.issue, self.attempt
 
 
 class Decide(Command, frozen=True):

@@ -43,8 +43,9 @@ def _assign(board: Board) -> list[Command]:
     if run is None or run.started is None or run.stopping:
         return []
     everyone = board[agents.State].ongoing()
-    free = run.started.max_agents - sum(attempt.active for attempt in everyone)
-    taken = {attempt.agent for attempt in everyone if attempt.active or _runs(attempt)}
+    busy = [attempt for attempt in everyone if attempt.active or _runs(attempt)]
+    free = run.started.max_agents - len(busy)
+    taken = {attempt.agent for attempt in busy}
     found: list[Command] = []
     for issue in board[issues.State].ready():
         if free <= 0:
@@ -58,6 +59,7 @@ def _assign(board: Board) -> list[Command]:
 
 
 def _runs(attempt: agents.Attempt) -> bool:
+    """Whether its agent is still there, wanted or not."""
     return any(session.kind == "agent" and not session.over for session in attempt.sessions.values())
 
 

@@ -13,16 +13,23 @@ from .hands import Hands
 PASSED, FAILED, BROKEN, NONE = "passed", "failed", "broken", "none"
 
 
+LOST_BEFORE = 3
+"""So many lost sessions of one test are the test's own doing: it takes its host down with it."""
+
+
 def newest(attempt: agents.Attempt, stem: str) -> tuple[str, agents.Session | None]:
     """The gate session to look at or to start: one that a crash or a stop ended has not judged, so there is a next
     one.
     """
-    number = 1
+    number, lost = 1, 0
     while True:
         name = stem if number == 1 else f"{stem}-{number}"
         session = attempt.sessions.get(name)
-        interrupted = session and (session.lost or (session.exited and session.exited.ended_by == "killed"))
-        if not interrupted:
+        if session is None:
+            return name, None
+        lost += bool(session.lost)
+        killed = session.exited and session.exited.ended_by == "killed"
+        if not killed and (not session.lost or lost == LOST_BEFORE):
             return name, session
         number += 1
 

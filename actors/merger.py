@@ -25,18 +25,16 @@ from ..projections import Board, agents, fact, happened, issues, merges, runs
 from ..world import Conflict, Landed, Moved
 from . import gates
 from .attempts import WORKTREES
-from .command import Command, Decide, Said
+from .command import Command, Decide, Said, Step
 from .hands import Hands
 
 NAME = "merger"
 AT_ONCE = 1
 
 
-class Merge(Command, frozen=True):
+class Merge(Step, frozen=True):
     """Merge the attempt into the target's tip, in the object store. `when` (Unix time) makes it reproducible."""
 
-    issue: str
-    attempt: int
     agent: str
     title: str
     commit: str
@@ -45,22 +43,18 @@ class Merge(Command, frozen=True):
     cause: str
 
 
-class StartTest(Command, frozen=True):
+class StartTest(Step, frozen=True):
     """Check the merged result out in the Merger's own worktree and test it."""
 
-    issue: str
-    attempt: int
     session: str
     commit: str
     test: str
     cause: str
 
 
-class JudgeTest(Command, frozen=True):
+class JudgeTest(Step, frozen=True):
     """Say what the ended test means; without a test command there is nothing to judge."""
 
-    issue: str
-    attempt: int
     base: str
     commit: str
     test: str
@@ -68,11 +62,9 @@ class JudgeTest(Command, frozen=True):
     cause: str
 
 
-class Land(Command, frozen=True):
+class Land(Step, frozen=True):
     """Move the target. `held` is the refusal that was already said."""
 
-    issue: str
-    attempt: int
     target: str
     base: str
     commit: str
@@ -109,8 +101,9 @@ def _enqueue(board: Board) -> list[Command]:
 def _step(board: Board, merge: merges.Merge) -> Command | None:
     settings, queued = board[runs.State].settings, merge.queued
     attempt = board[agents.State].attempts[merge.issue, merge.attempt]
-    opened = board[issues.State].all[merge.issue].opened
-    if settings is None or queued is None:
+    issue = board[issues.State].all.get(merge.issue)
+    opened = issue.opened if issue else None
+    if settings is None or queued is None or not attempt.assigned:
         return None
     prepared, where = merge.prepared, (merge.issue, merge.attempt)
     if prepared is None:
@@ -118,7 +111,7 @@ def _step(board: Board, merge: merges.Merge) -> Command | None:
         title = opened.title if opened else merge.issue
         return Merge(*where, attempt.agent, title, queued.commit, settings.target, time_of(cause), cause)
     if merge.tested is None:
-        return _test(attempt, merge, prepared, settings.test)
+        return _test(board, attempt, merge, prepared, settings.test)
     if merge.tested.verdict in (gates.PASSED, gates.NONE):
         held = merge.held.reason if merge.held else ""
         cause = happened(merge.latest, MergeTested)
@@ -126,16 +119,25 @@ def _step(board: Board, merge: merges.Merge) -> Command | None:
     return None
 
 
-def _test(attempt: agents.Attempt, merge: merges.Merge, prepared: MergePrepared, test: str) -> Command | None:
+def _test(
+    board: Board, attempt: agents.Attempt, merge: merges.Merge, prepared: MergePrepared, test: str
+) -> Command | None:
     where, cause = (merge.issue, merge.attempt), happened(merge.latest, MergePrepared)
     if not test:
         return JudgeTest(*where, prepared.base, prepared.commit, "", gates.Verdict(gates.NONE), cause)
     name, session = gates.newest(attempt, f"{attempt.name}-land-{prepared.commit[:8]}")
     if session is None:
+        if board[runs.State].ending or _occupied(board):
+            return None
         return StartTest(*where, name, prepared.commit, test, cause)
     if session.over:
         return JudgeTest(*where, prepared.base, prepared.commit, test, gates.verdict(session), cause)
     return None
+
+
+def _occupied(board: Board) -> bool:
+    """Whether a test still runs in the Merger's worktree: that of an attempt which was called off meanwhile."""
+    return any(session.kind == "landing" for session in board[agents.State].sessions())
 
 
 def perform(command: Command, hands: Hands) -> list[Said]:

@@ -8,18 +8,16 @@ from ..eventlog.errors import SwarmError
 from ..eventlog.events import FindingsReported, WorkRejected, WorkSecured
 from ..projections import Board, agents, fact, happened
 from . import attempts
-from .command import Command, Said
+from .command import Command, Said, Step
 from .hands import Hands
 
 NAME = "scout"
 AT_ONCE = 4
 
 
-class Report(Command, frozen=True):
+class Report(Step, frozen=True):
     """Keep the scout's last word as the answer."""
 
-    issue: str
-    attempt: int
     text: str
     cause: str
 

@@ -1,12 +1,12 @@
 """The only file that knows Pykka: one thread per actor that, when rung, puts to work what is due.
 
-Rule: it adds no decision of its own. Commands are done in a small pool (`AT_ONCE` threads), each at most once at a time,
-so that ten agents do not wait for one slow checkout. A command that led to no fact is not tried again for `PATIENCE` seconds, so that
-looking (is that session alive? does the landing go now?) never spins.
+Rule: it adds no decision of its own. Commands are done in a small pool (`AT_ONCE` threads), so that ten agents do not
+wait for one slow checkout, and those of one key (an attempt) one after the other. A command that led to no fact is not
+tried again for `PATIENCE` seconds, so that looking (is that session alive? does the landing go now?) never spins.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Protocol
@@ -64,8 +64,10 @@ class Desk:
 
     def put_off(self, command: Command, now: float) -> None:
         """Try it again, but not at once. What has not been due for long is forgotten."""
-        kept = {c: when for c, when in self.waiting.items() if when > now - 10 * PATIENCE}
-        self.waiting = {**kept, command: now + PATIENCE}
+        self.waiting[command] = now + PATIENCE
+        for old, when in list(self.waiting.items()):
+            if when < now - 10 * PATIENCE:
+                self.waiting.pop(old, None)
 
 
 class Shell(pykka.ThreadingActor):
@@ -86,7 +88,7 @@ class Shell(pykka.ThreadingActor):
         self._actor, self._desk, self._ledger, self._hands = actor, desk, ledger, hands
         self._now, self._on_crash = now, on_crash
         self._pool = ThreadPoolExecutor(actor.AT_ONCE, thread_name_prefix=actor.NAME)
-        self._doing: set[Command] = set()
+        self._doing: set[Hashable] = set()
 
     def on_receive(self, message: Any) -> None:
         """Rung: put to work what is due. A command that raised comes back as its exception, and ends this actor."""
@@ -102,8 +104,9 @@ class Shell(pykka.ThreadingActor):
         due = self._ledger.ask(self._actor.due)
         now = self._now()
         for command in due:
-            if not isinstance(command, Decide) and command not in doing and self._desk.ripe(command, now):
-                self._doing.add(command)
+            if not isinstance(command, Decide) and command.key not in doing and self._desk.ripe(command, now):
+                doing.add(command.key)
+                self._doing.add(command.key)
                 self._pool.submit(self._carry_out, command)
         if any(isinstance(command, Decide) for command in due):
             return bool(self._ledger.decide(self._actor.NAME, self._actor.due))
@@ -116,7 +119,7 @@ class Shell(pykka.ThreadingActor):
         except BaseException as error:  # noqa: BLE001  # it is raised again in the actor's own thread
             self.actor_ref.tell(error)
         finally:
-            self._doing.discard(command)
+            self._doing.discard(command.key)
             self._desk.ring(self.actor_ref)
 
     def _perform(self, command: Command) -> list[Said]:
@@ -180,7 +183,7 @@ class Staff:
     def hurry(self) -> None:
         """Let everybody try at once what they were to try again later."""
         for _, desk in self._members.values():
-            desk.waiting = {}
+            desk.waiting.clear()
         self.ring()
 
     def dismiss(self) -> None:

@@ -8,7 +8,6 @@ crashes, as the design has it, cannot be: who would watch over that one?)
 
 import contextlib
 import queue
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -60,16 +59,16 @@ class System:
         self._run, self._log_dir = hands.run, log_dir
         self._ledger = Ledger(log, Tail(log_dir), hands.run, now)
         self._staff = Staff(self._ledger, hands, now, self._crashed)
-        self._wake = threading.Event()
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[Event[Any]] = queue.SimpleQueue()
         self._crashes: queue.SimpleQueue[tuple[str, BaseException]] = queue.SimpleQueue()
         self._fallen: list[float] = []
-        self._interrupted = threading.Event()
+        self._interrupted = False
 
     def interrupt(self) -> None:
         """Come to rest soon, leaving the agents at work. Safe in a signal handler."""
-        self._interrupted.set()
-        self._wake.set()
+        self._interrupted = True
+        self._wake.put(None)  # reentrant, which an Event is not: the handler may have interrupted its own wait
 
     def run(self, until_idle: bool) -> Ending:
         """Work until idle (if asked), until a stop is requested, or until interrupted; raises ActorsFailed or
@@ -103,17 +102,16 @@ class System:
 
     def _ring(self) -> None:
         self._staff.ring()
-        self._wake.set()
+        self._wake.put(None)
 
     def _watch(self, until_idle: bool) -> Ending:
         hurried = ""
         while True:
-            self._wake.wait(timeout=1.0)
-            self._wake.clear()
+            self._rest()
             self._ledger.catch_up()
             self._tell()
             self._mend()
-            if self._interrupted.is_set():
+            if self._interrupted:
                 return Ending("interrupted")
             stop = self._ledger.ask(self._stop_requested)
             if stop and not stop.agents:
@@ -124,6 +122,13 @@ class System:
                     return Ending("stopped" if stop else "idle")
                 hurried = newest  # what waits to be tried again gets one more chance
                 self._staff.hurry()
+
+    def _rest(self) -> None:
+        """Until woken, a second at most. However often it was woken meanwhile: one look answers all."""
+        with contextlib.suppress(queue.Empty):
+            self._wake.get(timeout=1.0)
+            while True:
+                self._wake.get_nowait()
 
     def _tell(self) -> None:
         while True:
@@ -158,7 +163,7 @@ class System:
 
     def _crashed(self, name: str, error: BaseException) -> None:
         self._crashes.put((name, error))
-        self._wake.set()
+        self._wake.put(None)
 
     def _mend(self) -> None:
         """Restart what crashed, unless it crashes all the time or the log itself cannot be written."""

@@ -14,15 +14,13 @@ from ..eventlog.events import (
     MergeRejected,
     SessionKillRequested,
     SessionLost,
-    SessionRequested,
-    SessionStarted,
     UsageReported,
     WorkRejected,
 )
 from ..eventlog.ids import time_of
 from ..mailbox import letters
 from ..projections import Board, agents, fact, happened, issues, mail, runs
-from ..world import Identity, Spend
+from ..world import Spend
 from .command import Command, Decide, Said
 from .hands import Hands
 
@@ -33,13 +31,12 @@ START_GRACE = 20.0
 
 
 class Probe(Command, frozen=True):
-    """See whether a session that has not ended is really there. `late`: it was requested long ago and never started."""
+    """See whether a session that has not ended is really there. Not `ripe`: its host may only just begin."""
 
     issue: str
     attempt: int
     session: str
-    host: Identity | None
-    late: bool
+    ripe: bool
     cause: str
 
 
@@ -95,13 +92,10 @@ def _sessions(board: Board, now: float) -> list[Command]:
     for session in board[agents.State].sessions():
         if session.killed:
             found.append(Kill(session.id))
-        requested = happened(session.latest, SessionRequested) or happened(session.latest, SessionStarted)
-        host = None
-        if session.started:
-            host = Identity(session.started.boot_id, session.started.host_pid, session.started.host_ticks)
-        late = bool(requested) and host is None and now - time_of(requested) > START_GRACE
-        cause = max(requested, happened(session.latest, SessionKillRequested))
-        found.append(Probe(session.issue, session.attempt, session.id, host, late, cause))
+        first = min(event.id for event in session.latest.values())
+        ripe = session.started is not None or now - time_of(first) > START_GRACE
+        cause = max(first, happened(session.latest, SessionKillRequested))
+        found.append(Probe(session.issue, session.attempt, session.id, ripe, cause))
     return found
 
 
@@ -153,15 +147,12 @@ def perform(command: Command, hands: Hands) -> list[Said]:
 
 
 def _probe(command: Probe, hands: Hands) -> list[Said]:
-    if command.host and hands.sessions.alive(command.host):
+    if hands.sessions.running(command.session) or hands.sessions.settle(command.session):
         return []
-    if hands.sessions.settle(command.session):
-        return []
-    claimed = hands.sessions.claimed(command.session)
-    if command.host is None and (claimed or not command.late):
+    if not command.ripe:
         return []
     hands.sessions.kill(command.session)
-    why = "its host process is gone and left no exit record" if command.host else "no host took it"
+    why = "no host runs it, and it left no exit record"
     lost = SessionLost(session=command.session, attempt=command.attempt, reason=why)
     return [Said(command.issue, lost, command.cause)]
 

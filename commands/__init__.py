@@ -9,11 +9,12 @@ prints one document. Heavy imports stand inside the function that needs them.
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 import click
 import msgspec
 
+from ..eventlog.errors import SwarmError, UsageError
 from ..eventlog.fact import Event, Fact
 from ..eventlog.files import Draft, Log
 from ..eventlog.place import Place, find, node_of
@@ -23,6 +24,8 @@ from ..projections import Board, types
 from ..world.clock import entropy, now
 
 F = TypeVar("F", bound=Callable[..., Any])
+LONGEST = 60_000
+"""Bytes of one text, as JSON: a line of the log has 65,536, and the rest of the event needs room too."""
 
 
 class Home:
@@ -30,18 +33,34 @@ class Home:
 
     def __init__(self, place: Place | None = None) -> None:
         self.place = place or find(os.getcwd(), os.environ)
+        self._folds: dict[tuple[str, ...], tuple[Board, Tail]] = {}
         self._newest = ""
 
     def board(self, only: Iterable[str] = ()) -> Board:
-        """The state of everything, or of the named projections alone (the other events are not even decoded)."""
+        """The state of everything, or of the named projections alone (the other events are not even decoded).
+
+        Asked again, it folds what came since into the same board.
+        """
         names = tuple(only)
-        board = Board(names).fold(Tail(self.place.log, types(names)).read())
+        if names not in self._folds:
+            self._folds[names] = Board(names), Tail(self.place.log, types(names))
+        board, tail = self._folds[names]
+        board.fold(tail.read())
         self._newest = max(self._newest, board.newest)
         return board
 
     def append(self, source: str, pairs: Sequence[tuple[str, Fact]], cause: str = "") -> list[Event[Any]]:
         """Append (subject, fact) pairs; returns the events."""
         return self.append_if(lambda: [Draft(fact, source, subject, causationid=cause) for subject, fact in pairs])
+
+    def decide(self, only: Iterable[str], ask: Callable[[Board], Sequence[Draft]]) -> list[Event[Any]]:
+        """Ask what to append with the log locked and those projections up to date, and append it.
+
+        The log is folded before the lock is taken, so that under it only the newest lines are left to fold.
+        """
+        names = tuple(only)
+        self.board(names)
+        return self.append_if(lambda: ask(self.board(names)))
 
     def append_if(self, ask: Callable[[], Sequence[Draft]]) -> list[Event[Any]]:
         """Lock the log, ask what to append, append it. Errors raised by `ask` pass through and nothing is written.
@@ -66,7 +85,9 @@ def whoami(place: Place) -> str:
     """The `source` one writes under: the agent whose environment or worktree one is in, else the person."""
     agent = os.environ.get("SWARM_AGENT")
     if agent:
-        return f"agent/{agent}"
+        from ..mailbox.addresses import agent_name
+
+        return f"agent/{agent_name(agent)}"
     here, worktrees = os.path.realpath(os.getcwd()), os.path.realpath(place.worktrees)
     if here.startswith(worktrees + os.sep):
         name = here[len(worktrees) + 1 :].split(os.sep)[0]
@@ -87,8 +108,25 @@ def as_json(function: F) -> F:
 
 def emit(document: Any) -> None:
     """Print one JSON document."""
-    sys.stdout.buffer.write(msgspec.json.encode(document) + b"\n")
-    sys.stdout.buffer.flush()
+    put(msgspec.json.encode(document) + b"\n")
+
+
+def put(data: bytes) -> None:
+    """Write out and flush. It returns only when everything has left this process; BrokenPipeError passes through.
+
+    Raises SwarmError where standard output cannot be written.
+    """
+    out = cast("TextIO | None", sys.stdout)  # None where it was closed before we began
+    if out is None:
+        raise SwarmError("standard output is closed")
+    try:
+        out.buffer.write(data)
+        out.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # else Python tries again at exit
+        raise SwarmError(f"standard output cannot be written: {error.strerror}") from error
 
 
 def say(text: str = "") -> None:
@@ -97,19 +135,35 @@ def say(text: str = "") -> None:
 
 
 def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> None:
-    """Print rows under a head, columns as wide as they need; the last column is cut to the terminal's width."""
+    """Print rows under a head, columns as wide as they need; on a terminal, lines are cut to its width."""
     import shutil
 
     cells = [[" ".join(printable(str(cell)).split()) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    room = shutil.get_terminal_size((160, 24)).columns
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     for row in cells:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         click.echo(line if len(line) <= room else line[: max(room - 1, 20)] + "…")
 
 
-def body_of(text: str | None) -> str:
-    """The text given with an option, or standard input for `-`."""
+def body_of(text: str | None, what: str = "body") -> str:
+    """The text given with an option, or standard input for `-`. Raises UsageError if it does not fit into the log."""
     if text == "-":
-        return sys.stdin.buffer.read().decode("utf-8", "replace")
-    return text or ""
+        if cast("TextIO | None", sys.stdin) is None:
+            raise UsageError(f"the {what} is to come from standard input, and that is closed")
+        text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+    return fitting(text or "", what)
+
+
+def fitting(text: str, what: str) -> str:
+    """The text itself; raises UsageError if it is not UTF-8 or too long for a line of the log."""
+    try:
+        size = len(msgspec.json.encode(text))
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the {what} is not UTF-8, from character {error.start} on", "write it in UTF-8") from None
+    if size > LONGEST:
+        raise UsageError(
+            f"the {what} takes {size:,} bytes in the log, and there is room for {LONGEST:,}",
+            "put it into a file of the repository, and name the file",
+        )
+    return text

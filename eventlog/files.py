@@ -16,7 +16,7 @@ import msgspec
 from .errors import LogError
 from .fact import Event, Fact
 from .ids import Minter, node_bits, rfc3339
-from .lines import decode_block, digest, encode, envelope
+from .lines import decode_block, digest, encode, envelope_of
 from .tail import SUFFIX
 
 _ADVICE = {
@@ -65,6 +65,7 @@ class Log:
         self._lock = threading.RLock()  # reentrant: `ask` may observe what it reads
         self._asking = False
         self._fd = -1
+        self._file = (0, 0)
         self._pid = 0
         self._end = _End(0)
 
@@ -109,13 +110,14 @@ class Log:
             if self._fd < 0 or self._pid != os.getpid():  # a forked child would share its parent's lock
                 self.close()
                 self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                opened = os.fstat(self._fd)
+                self._file = (opened.st_dev, opened.st_ino)
                 self._pid = os.getpid()
                 self._end = _End(-1)
             flock(self._fd, LOCK_EX)
-            here = os.fstat(self._fd)
             try:
-                there = os.stat(self.path)
-                if here.st_ino == there.st_ino and here.st_dev == there.st_dev:
+                here = os.stat(self.path)
+                if (here.st_dev, here.st_ino) == self._file:
                     break
             except FileNotFoundError:
                 pass
@@ -134,8 +136,8 @@ class Log:
         lines = [b"\n"] if end.torn else []
         for draft in drafts:
             last = self._minter.mint(last)
-            event = envelope(
-                draft.fact,
+            event = envelope_of(type(draft.fact))(
+                data=draft.fact,
                 id=last,
                 time=rfc3339(last),
                 source=draft.source,

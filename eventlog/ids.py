@@ -101,13 +101,13 @@ def _clock_of(id: str) -> int:  # noqa: A002
     return int(id[:8] + id[9:13] + id[15:18], 16)
 
 
+@lru_cache(maxsize=64)
 def _rfc3339(milliseconds: int) -> str:
     seconds, thousandth = divmod(milliseconds, 1000)
     days, second = divmod(seconds, DAY)
     return f"{_date(days)}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}.{thousandth:03}Z"
 
 
-@lru_cache(maxsize=64)
 def _date(days: int) -> str:
     """The civil date of a day since 1970-01-01 (`civil_from_days` in Howard Hinnant's "chrono-Compatible Low-Level Date
     Algorithms"): eras of 400 years have 146,097 days, and years begin on 1 March so that the leap day comes last."""

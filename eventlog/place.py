@@ -92,12 +92,11 @@ def initialise(place: Place, entropy: Callable[[], int]) -> None:
         with _locked(place.home):
             _link(place)
             _exclude(os.path.join(place.common, "info", "exclude"))
-    except FileExistsError as error:
-        raise UsageError(
-            f"{error.filename} is in the way of the swarm's folders", f"mv {error.filename} elsewhere"
-        ) from error
+    except (FileExistsError, NotADirectoryError) as error:
+        name = error.filename2 or error.filename  # of a link, the second is what was to be made
+        raise UsageError(f"cannot make {name}: something else is in the way", "move it elsewhere") from error
     except OSError as error:
-        raise LogError(f"cannot make the log in {place.home}: {error.strerror}") from error
+        raise LogError(f"cannot make {error.filename}: {error.strerror}") from error
     node_of(place, entropy)
 
 
@@ -122,6 +121,15 @@ def node_of(place: Place, entropy: Callable[[], int]) -> str:
         raise UsageError(f"in {place.root} there is no log of a swarm", "swarm init") from error
     except OSError as error:
         raise LogError(f"cannot keep this node's name in {path}: {error.strerror}") from error
+
+
+def known_node(place: Place) -> str:
+    """This clone's name on this machine, empty if it has none yet. Writes nothing."""
+    try:
+        status = os.stat(place.home)
+    except OSError:
+        return ""
+    return _known(os.path.join(place.home, "node.json"), (_machine(), status.st_dev, status.st_ino))
 
 
 def _around(start: str) -> Place:

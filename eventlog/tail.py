@@ -159,6 +159,6 @@ def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
 
 
 def _goes_on(fd: int, status: os.stat_result, place: _Place) -> bool:
-    if (status.st_dev, status.st_ino) != place.stamp[:2] or status.st_size < place.offset:
+    if (status.st_dev, status.st_ino) != place.stamp[:2]:
         return False
     return os.pread(fd, len(place.before), place.offset - len(place.before)) == place.before

@@ -69,18 +69,19 @@ class Watcher:
     def _observe(self) -> None:
         # Without the filter a bell that reads the log would ring itself: reading gives events too.
         wanted: list[type[FileSystemEvent]] = [FileModifiedEvent, FileCreatedEvent, FileMovedEvent, FileDeletedEvent]
-        observer = Observer()
+        observer: BaseObserver | None = None
         try:
+            observer = Observer()
             observer.schedule(_Handler(self._bell), self._directory, event_filter=wanted)
             observer.start()
+            self._observer = observer
         except OSError as error:
-            observer.unschedule_all()
+            if observer is not None:
+                observer.stop()  # it has a thread and a descriptor from its making
             self.degraded = (
                 f"the system gives no file notification ({error.strerror or error}): "
                 f"the log is looked at every {self._heartbeat:g} s (raise fs.inotify.max_user_instances)"
             )
-        else:
-            self._observer = observer
 
     def _beat(self) -> None:
         while not self._stopping.wait(self._heartbeat):

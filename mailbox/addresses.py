@@ -5,6 +5,8 @@ Rule: an address that nobody can have is refused when it is written, never found
 a named agent, reaches those who were at work when it was sent; one to an issue waits for whoever works on it.
 """
 
+import re
+
 import msgspec
 
 from ..eventlog.errors import UsageError
@@ -15,7 +17,10 @@ ACTORS = ("coordinator", "merger", "watchdog")
 HUMAN = "human"
 BROADCAST = "broadcast"
 GROUPS = {"@builders": "builder", "@scouts": "scout"}
+ALWAYS = (*ACTORS, HUMAN, BROADCAST, *GROUPS)
+"""The addresses that exist in every repository, whatever its log says."""
 KINDS = ("progress", "blocked", "help_request", "handoff", "event")
+_NAME = re.compile("[a-z0-9](?:[a-z0-9_-]{0,46}[a-z0-9])?")
 
 
 class Reader(msgspec.Struct, frozen=True):
@@ -37,6 +42,26 @@ def address_of(source: str) -> str:
 def source_of(address: str) -> str:
     """The `source` under which that address writes: the other way round."""
     return address.replace("-", "/", 1) if address.startswith("agent-") else address
+
+
+def agent_name(text: str) -> str:
+    """The name in `NAME` or `agent-NAME`; raises UsageError if no agent can be called so (it names a branch too)."""
+    name = text.removeprefix("agent-")
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"no agent can be called {text!r}",
+            "a name is 1 to 48 of a-z, 0-9, - and _, and begins and ends with a letter or a digit",
+        )
+    return name
+
+
+def mailbox_of(text: str) -> str:
+    """The address of one who writes and reads mail; raises UsageError for a group, an issue, or what is no address."""
+    if text in (*ACTORS, HUMAN):
+        return text
+    if text.startswith("agent-"):
+        return f"agent-{agent_name(text)}"
+    raise UsageError(f"nobody writes or reads mail as {text!r}", f"known: {', '.join((*ACTORS, HUMAN, 'agent-NAME'))}")
 
 
 def reader(board: Board, address: str) -> Reader:
@@ -64,14 +89,14 @@ def reaches(to: list[str], sender: str, letter_id: str, who: Reader) -> bool:
 
 def check_recipient(board: Board, address: str) -> str:
     """The address, with an issue's id in full; raises UsageError with the known addresses if nobody can have it."""
-    if address in (*ACTORS, HUMAN, BROADCAST, *GROUPS):
+    if address in ALWAYS:
         return address
     if address.startswith("issue:"):
         return f"issue:{issues.find(board[issues.State], address.removeprefix('issue:')).id}"
     known = [f"agent-{name}" for name in board[agents.State].names()]
     if address in known:
         return address
-    everyone = [*ACTORS, HUMAN, BROADCAST, *GROUPS, "issue:ID", *known]
+    everyone = [*ALWAYS, "issue:ID", *known]
     raise UsageError(f"nobody has the address {address!r}", f"known addresses: {', '.join(everyone)}")
 
 

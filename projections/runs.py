@@ -52,6 +52,12 @@ class State:
         """The settings in force."""
         return self.current.started if self.current else None
 
+    @property
+    def ending(self) -> bool:
+        """Whether a person wants the agents ended too: what is killed must not be started anew."""
+        wish = self.current.stopping if self.current else None
+        return bool(wish and wish.agents)
+
 
 def _run_fact(state: State, event: Event[Any]) -> None:
     keep(state.runs.setdefault(event.subject, Run(event.subject)).latest, event)

@@ -49,14 +49,17 @@ class Lines:
     usage: tuple[Usage, ...] = ()
 
     def __init__(self) -> None:
-        self.note = ""
         self._last: deque[bytes] = deque(maxlen=REPORT_LINES)
 
     def feed(self, line: bytes) -> None:
-        """Take one line of output."""
-        line = line[-REPORT_BYTES:]
-        self._last.append(line)
-        self.note = one_line(line.decode(errors="replace")) or self.note
+        """Take one line of output. It is only kept: a flood of lines must not cost a look at each."""
+        self._last.append(line[-REPORT_BYTES:])
+
+    @property
+    def note(self) -> str:
+        """The last line that says something."""
+        shown = (one_line(line.decode(errors="replace")) for line in reversed(self._last))
+        return next(filter(None, shown), "")
 
     def outcome(self, code: int) -> Outcome:
         """A script is believed: 0 is success."""

@@ -41,7 +41,7 @@ class Scratch:
 
 
 def make(path: Path, files: Mapping[str, str] | None = None) -> Scratch:
-    """A repository at `path` on branch `main` with one commit of `files`; `.swarm/` is excluded, as `swarm init` does."""
+    """A repository at `path` on `main` with one commit of `files`; `.swarm/` is excluded, as `swarm init` does."""
     path.mkdir(parents=True, exist_ok=True)
     scratch = Scratch(Path(os.path.realpath(path)))
     scratch.git("init", "--quiet", "--initial-branch=main")

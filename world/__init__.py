@@ -134,11 +134,8 @@ class Sessions(Protocol):
         before).
         """
 
-    def alive(self, identity: Identity) -> bool:
-        """Whether exactly that process still runs."""
-
-    def claimed(self, session: str) -> bool:
-        """Whether a host has taken the run folder of this session."""
+    def running(self, session: str) -> bool:
+        """Whether the host that took the run folder of this session is alive. Not taken yet: no."""
 
     def settle(self, session: str) -> bool:
         """If the session left an exit record whose event is not in the log, append it. True if a record was found."""

@@ -9,6 +9,8 @@ import os
 import sys
 from collections.abc import Mapping
 
+from ..eventlog.errors import SwarmError
+
 _FOREIGN = ("GIT_", "SWARM_", "TMUX", "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
 _KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_SSH_COMMAND", "GIT_ASKPASS")
 
@@ -26,10 +28,16 @@ def of_session(base: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, s
 
 
 def write_private(path: str, text: str) -> None:
-    """Write a file that only its owner may read (0600, folders 0700), replacing what was there at once."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    """Write a file that only its owner may read (0600, folders 0700), replacing what was there at once.
+
+    Raises SwarmError if the system refuses (disk full).
+    """
     draft = f"{path}.new"
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(draft, path)
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(draft, path)
+    except OSError as error:
+        raise SwarmError(f"cannot write {path}: {error.strerror}") from error

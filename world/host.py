@@ -67,7 +67,7 @@ def _run(
         program = launch(
             spec.argv, spec.cwd, _environment(), terminal=spec.terminal, feed=bool(spec.stdin), umask=umask
         )
-    except SwarmError as error:
+    except (SwarmError, OSError) as error:
         why = head(plain(str(error)), WHY)
         return SessionExited(spec.session, spec.attempt, 127, ok=False, seconds=0.0, why=why, ended_by="missing"), []
     session = Session(folder, spec, program, reader, recorder, wake)
@@ -239,11 +239,11 @@ class Session:
             seconds=round(self._seconds, 3),
             why=head(plain(outcome.why), WHY),
             ended_by=self._ended_by,
-            report=head(outcome.report, REPORT),
+            report=head(plain(outcome.report), REPORT),
             tail=tail(plain(self._ring.end().decode(errors="replace")).rstrip(), TAIL),
             output=self._output,
             dropped=sum(log.dropped for log in self._logs.values()),
-            resume=head(outcome.resume, WHY),
+            resume=head(plain(outcome.resume), WHY),
         )
 
     def new_usage(self) -> list[UsageReported]:
@@ -342,7 +342,8 @@ class Session:
         progress = SessionProgressed(
             self._spec.session, self._spec.attempt, self._output, tools, head(plain(note), NOTE)
         )
-        self._recorder.append(progress, *self.new_usage())
+        if not self._recorder.append(progress, *self.new_usage()):
+            self._used.clear()  # nobody heard it: say it again
 
     def _reap(self) -> bool:
         """Take the exit codes of all who ended, adopted orphans too. False: there are no children left."""

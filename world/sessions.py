@@ -51,6 +51,11 @@ class HostedSessions:
         self._reap()
         return processes.alive(identity)
 
+    def running(self, session: str) -> bool:
+        """Whether the host that took the run folder of this session is alive. Not taken yet: no."""
+        host = self._folder(session).owner()
+        return host is not None and self.alive(host)
+
     def claimed(self, session: str) -> bool:
         """Whether a host has taken the run folder of this session."""
         return os.path.exists(self._folder(session).file("claimed"))

@@ -1,4 +1,4 @@
-"""What the tests of commands share: a real repository that is ready for a swarm, and `swarm(…)` as a person types it."""
+"""What the tests of commands share: a real repository that is ready for a swarm, and `swarm(…)` as one types it."""
 
 import io
 import json
@@ -14,6 +14,8 @@ import repository
 from swarm.cli import run
 from swarm.commands import Home
 from swarm.eventlog import place
+from swarm.eventlog.events import IssueAssigned
+from swarm.projections import issues
 from swarm.world.clock import entropy
 
 
@@ -48,7 +50,9 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> repository.Scratch:
 
 
 @pytest.fixture
-def swarm(repo: repository.Scratch, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Swarm:
+def swarm(
+    repo: repository.Scratch, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> Swarm:
     """Run `swarm` in this process where the test stands: swarm("issue", "list", "--json").json"""
 
     def swarm(*args: str, stdin: str = "") -> Result:
@@ -67,8 +71,26 @@ def home(repo: repository.Scratch) -> Home:
     return Home(place.find(str(repo.root), {}))
 
 
-def program(*args: str, cwd: Path | None = None, stdin: str = "", **env: str) -> Result:
-    """The installed `swarm` as a process of its own."""
-    swarm = str(Path(sys.executable).with_name("swarm"))
-    done = subprocess.run([swarm, *args], cwd=cwd, input=stdin.encode(), capture_output=True, env=os.environ | env)
-    return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+@pytest.fixture
+def at_work(home: Home) -> Callable[..., str]:
+    """Have the coordinator give an issue to an agent: at_work("kim", issue, number=2) returns the assignment's id."""
+
+    def at_work(agent: str, issue: str, number: int = 1, role: str = "builder") -> str:
+        found = home.board(("issues",))[issues.State].all.get(issue)
+        generation = found.generation if found else ""
+        given = IssueAssigned(attempt=number, generation=generation, agent=agent, role=role, runtime="shell")
+        return home.append("coordinator", [(issue, given)])[0].id
+
+    return at_work
+
+
+@pytest.fixture
+def program() -> Swarm:
+    """Run the installed `swarm` as a process of its own: program("mail", "list", cwd=…, stdin=…, SWARM_AGENT="kim")"""
+
+    def program(*args: str, cwd: Path | None = None, stdin: str = "", **env: str) -> Result:
+        argv = [str(Path(sys.executable).with_name("swarm")), *args]
+        done = subprocess.run(argv, cwd=cwd, input=stdin.encode(), capture_output=True, env=os.environ | env)
+        return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return program

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from swarm.eventlog import events as facts
 from swarm.eventlog.errors import LogError
 from swarm.eventlog.fact import Event, Fact, Unknown, vocabulary
@@ -96,7 +95,7 @@ def test_a_line_over_64_kib_is_refused_and_one_of_64_kib_is_not() -> None:
 
 
 def test_what_is_not_text_is_refused_with_words() -> None:
-    with pytest.raises(LogError, match="mail.sent holds what is not text"):
+    with pytest.raises(LogError, match=r"mail\.sent holds what is not text"):
         encode(letter(body="\ud800"))
 
 

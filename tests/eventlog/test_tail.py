@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from swarm.eventlog.errors import LogError
 from swarm.eventlog.events import IssueOpened, MailSent
 from swarm.eventlog.fact import Event
@@ -84,6 +83,17 @@ def test_a_file_that_was_replaced_is_read_again(folder: str, open_log: OpenLog, 
     longer.append([letter("x"), letter("y")])
     os.rename(longer.path, log.path)
     assert bodies(tail.read()) == ["x", "y"]
+
+
+def test_a_replaced_file_is_read_again_even_if_it_ends_as_the_old_one_did(
+    folder: str, open_log: OpenLog, tmp_path: Path
+) -> None:
+    log, tail = open_log(folder), Tail(folder)
+    log.append([letter("a"), letter("b" * 10_000)])
+    tail.read()
+    (tmp_path / "new").write_bytes(Path(log.path).read_bytes().replace(b'"a"', b'"A"'))
+    os.rename(tmp_path / "new", log.path)
+    assert bodies(tail.read()) == ["A", "b" * 10_000]
 
 
 def test_a_file_that_was_rewritten_in_place_is_read_again_though_its_inode_is_the_same(

@@ -271,11 +271,12 @@ def test_an_agent_that_checked_out_the_target_does_not_stop_the_landing(scratch:
     git.prepare(path, branch, base)
     worktree = scratch.root / path
     scratch.git("checkout", "--quiet", "main", at=worktree)
-    scratch.write({"src/a.py": "the agent's own\n"}, at=worktree)
+    scratch.write({"c.py": "the agent's own\n"}, at=worktree)
     assert git.land("main", base, commit) == Landed(commit=commit)
-    assert (worktree / "src/a.py").read_text() == "the agent's own\n"
+    assert not (worktree / "b.py").exists()
     secured = git.secure(path, branch, base, f"refs/heads/{branch}", "m", AUTHOR)
-    assert secured.files == ["src/a.py"]  # and not b.py, as if the agent had undone what landed
+    assert secured.files == ["c.py"]
+    assert "b.py" in scratch.files(_merged(git, secured.commit))  # the agent has not undone what landed
 
 
 def test_of_many_landings_on_one_base_exactly_one_lands(scratch: Scratch, git: Git) -> None:

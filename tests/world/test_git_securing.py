@@ -75,7 +75,11 @@ def test_work_in_progress_goes_to_its_ref_and_the_branch_stays(attempt: Attempt)
     secured = attempt.secure(WIP)
     assert attempt.scratch.git("rev-parse", WIP) == secured.commit
     assert attempt.git.tip(BRANCH) == attempt.base
-    assert attempt.secure(WIP) == secured  # the same again is the same commit, whatever the time
+    assert attempt.secure(WIP) == secured
+    tree, long_ago = f"{secured.commit}^{{tree}}", ["-c", "user.name=Pat", "-c", "user.email=pat@example.org"]
+    earlier = attempt.scratch.git(*long_ago, "commit-tree", tree, "-p", attempt.base, "-m", "secured an hour ago")
+    attempt.scratch.git("update-ref", WIP, earlier)
+    assert attempt.secure(WIP).commit == earlier  # the same again is the same commit, whatever the time
     attempt.scratch.write({"half": "more"}, at=attempt.worktree)
     assert attempt.secure(WIP).commit != secured.commit
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from repository import Scratch, make
+from swarm.world.door import Door
 from swarm.world.git import Git, GitError
 from waiting import until
 
@@ -219,6 +220,18 @@ def test_a_branch_named_swarm_is_named_as_the_obstacle(scratch: Scratch, git: Gi
     assert raised.value.hint == "swarm doctor"
 
 
+def test_worktrees_are_made_one_at_a_time(scratch: Scratch, git: Git) -> None:
+    base = git.tip("main")
+    with ThreadPoolExecutor(1) as pool:
+        with Door(str(scratch.root), str(scratch.common)).lock():
+            made = pool.submit(git.prepare, PATH, BRANCH, base)
+            with pytest.raises(TimeoutError):
+                made.result(timeout=0.3)
+            assert not (scratch.root / PATH).exists()
+        made.result(timeout=20)
+    _is_ready(scratch, base)
+
+
 def test_sixteen_worktrees_at_once_from_threads_all_succeed(scratch: Scratch, git: Git) -> None:
     base = git.tip("main")
     with ThreadPoolExecutor(8) as pool:
@@ -313,7 +326,12 @@ def _gone(worktree: Path, admin: Path) -> None:
     shutil.rmtree(worktree)
 
 
-@pytest.mark.parametrize("damage", [_no_git_file, _no_admin, _locked_index, _garbage, _a_git_folder, _gone])
+def _a_file(worktree: Path, admin: Path) -> None:
+    shutil.rmtree(worktree)
+    worktree.write_text("?")
+
+
+@pytest.mark.parametrize("damage", [_no_git_file, _no_admin, _locked_index, _garbage, _a_git_folder, _gone, _a_file])
 def test_a_broken_gate_is_made_anew(scratch: Scratch, git: Git, damage: object) -> None:
     commit = git.tip("main")
     place = Path(git.gate(".swarm/worktrees/merger", commit))

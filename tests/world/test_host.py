@@ -15,7 +15,7 @@ from waiting import until
 __all__ = ["rig"]
 
 ESCAPE = """
-import os, subprocess, sys
+import os, signal, subprocess, sys
 mark = sys.argv[1]
 subprocess.Popen(["sleep", mark])
 subprocess.Popen(["sleep", mark], start_new_session=True)
@@ -24,7 +24,7 @@ if os.fork() == 0:
     if os.fork() == 0:
         os.execve("/bin/sleep", ["sleep", mark], {})
     os._exit(0)
-os.wait()
+signal.pause()
 """
 
 
@@ -89,7 +89,7 @@ def test_the_started_event_names_the_very_process(rig: Rig) -> None:
 
 
 def test_children_that_hide_in_sessions_of_their_own_die_with_the_program(rig: Rig, escape: str) -> None:
-    mark = "86401"
+    mark = f"86401.{os.getpid()}"  # `sleep` takes fractions: no other run has this one
     rig.start(f"{escape} {mark}")
     until(lambda: len(sleepers(mark)) == 3, what="three sleepers")
     rig.sessions.kill("sw-1")
@@ -98,7 +98,7 @@ def test_children_that_hide_in_sessions_of_their_own_die_with_the_program(rig: R
 
 
 def test_children_that_outlive_the_program_are_ended_and_do_not_hold_its_end_back(rig: Rig) -> None:
-    mark = "86402"
+    mark = f"86402.{os.getpid()}"
     end = rig.run(f"sleep {mark} & setsid sleep {mark} & echo bye")
     assert (end["code"], rig.output()) == (0, b"bye\n")
     assert end["seconds"] < 5

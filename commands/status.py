@@ -1,0 +1,59 @@
+"""Issues, agents, merges, costs and the last mail, on one screen."""
+
+import os
+import shutil
+import sys
+from typing import Any
+
+import click
+
+from ..eventlog.place import Place
+from ..mailbox import screen, views
+from ..projections import Board, runs
+from ..world import running
+from ..world.liveness import conditions
+from . import Home, as_json, emit, say
+
+GROUP = "Watch"
+LAST_LETTERS = 10
+
+
+@click.command()
+@as_json
+def command(json_: bool) -> None:
+    """Issues, agents, merges, costs and the last mail, on one screen.
+
+    What needs you comes first: blocked issues with the reason, landings that git holds back with the command. An agent
+    whose process is dead is shown as gone, whether or not anybody noticed yet.
+    """
+    home = Home()
+    board = home.board()
+    machine = conditions(home.place.runs, board)
+    holder = running.holder(os.path.join(home.place.home, "run.lock"))
+    if json_:
+        emit(_document(board, machine, holder is not None))
+        return
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 120
+    for line in screen.screen(board, _head(board, home.place, holder), machine, width):
+        say(line)
+
+
+def _document(board: Board, machine: dict[str, str], runs_now: bool) -> dict[str, Any]:
+    return {
+        "issues": views.counts_view(board),
+        "agents": views.agents_view(board, machine),
+        "merges": views.merges_view(board),
+        "costs": views.costs_view(board),
+        "mail": views.mail_view(board, LAST_LETTERS),
+        "running": runs_now,
+    }
+
+
+def _head(board: Board, place: Place, holder: running.Holder | None) -> str:
+    if holder:
+        return f"swarm   {holder.run} runs on {place.root} (pid {holder.pid}, since {holder.since})"
+    last = board[runs.State].current
+    if last is None:
+        return f"swarm   has not run on {place.root} yet: swarm start"
+    how = last.stopped.reason if last.stopped else "killed: `swarm start` goes on where it was"
+    return f"swarm   does not run on {place.root}; the last was {last.id}: {how}"

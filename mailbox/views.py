@@ -1,0 +1,164 @@
+"""The board as documents: what `--json` prints. Rule: the keys of a document are always all there, whatever happened.
+
+Shared by every command that shows state, of now or of then. What only the machine can tell (whether a process still
+runs) is given, so that a replay shows the past.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..eventlog.events import IssueAssigned, MergeLanded, SessionProgressed, WorkRejected
+from ..eventlog.ids import rfc3339
+from ..projections import Board, agents, costs, fact, happened, issues, mail, merges, runs
+from .addresses import source_of
+from .letters import row
+
+IDLE = "idle"
+_DOING = {"agent": "working", "gate": "gating", "landing": "landing"}
+
+
+def counts_view(board: Board) -> dict[str, int]:
+    """Status -> how many issues have it."""
+    counts = dict.fromkeys(issues.STATUSES, 0)
+    for issue in board[issues.State].known():
+        counts[issue.status] += 1
+    return counts
+
+
+def issues_view(board: Board) -> list[dict[str, Any]]:
+    """Every issue, oldest first."""
+    return [issue_row(issue) for issue in board[issues.State].known()]
+
+
+def issue_row(issue: issues.Issue) -> dict[str, Any]:
+    """One entry of `swarm issue list --json`."""
+    opened = issue.opened
+    return {
+        "id": issue.id,
+        "title": opened.title if opened else "",
+        "status": issue.status,
+        "priority": opened.priority if opened else 0,
+        "needs": issue.needs,
+        "role": opened.role if opened else "",
+        "runtime": opened.runtime if opened else "",
+        "assignee": issue.assignee,
+        "attempts": sum(1 for attempt in issue.attempts.values() if attempt.assigned),
+        "branch": issue.branch,
+        "commit": issue.commit,
+    }
+
+
+def agents_view(board: Board, conditions: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """Every agent there ever was, by name. `conditions`: session -> what the machine says of it (`gone`, `ending`).
+
+    `state` is assigned, prepared, starting, working, exited, secured, gating, gated, queued, landing, ending, gone or
+    idle. `since` is when the agent got its work, or became idle; `seen` is the last sign of life that it gave itself,
+    empty if it has given none. `pid` is 0 where nothing of it runs.
+    """
+    state = board[agents.State]
+    found = [(name, state.last(name)) for name in state.names()]
+    return [_agent_row(state, name, attempt, conditions or {}) for name, attempt in found if attempt]
+
+
+def _agent_row(
+    state: agents.State, name: str, attempt: agents.Attempt, conditions: Mapping[str, str]
+) -> dict[str, Any]:
+    assigned, running = attempt.assigned, running_session(attempt)
+    doing = _doing(attempt, running, conditions)
+    idle = doing == IDLE
+    began = happened(attempt.latest, IssueAssigned)
+    since = max(happened(attempt.latest, kind) for kind in agents.ENDS) if idle else began
+    seen = _seen(state, name, attempt, began)
+    return {
+        "name": name,
+        "role": assigned.role if assigned else "",
+        "state": doing,
+        "issue": "" if idle else attempt.issue,
+        "attempt": 0 if idle else attempt.number,
+        "runtime": assigned.runtime if assigned else "",
+        "model": assigned.model if assigned else "",
+        "pid": running.started.pid if running and running.started else 0,
+        "since": rfc3339(since) if since else "",
+        "seen": rfc3339(seen) if seen else "",
+        "note": _note(attempt, running, doing),
+    }
+
+
+def running_session(attempt: agents.Attempt) -> agents.Session | None:
+    """The session of the attempt that has not ended: the agent's own before a gate's."""
+    running = [session for session in attempt.sessions.values() if not session.over]
+    return min(running, key=lambda session: (session.id != attempt.name, session.id), default=None)
+
+
+def _doing(attempt: agents.Attempt, running: agents.Session | None, conditions: Mapping[str, str]) -> str:
+    if running is None:
+        return IDLE if attempt.ended else attempt.stage
+    if running.id in conditions:
+        return conditions[running.id]
+    if attempt.ended:
+        return "ending"
+    return _DOING.get(running.kind, "working") if running.started else "starting"
+
+
+def _seen(state: agents.State, name: str, attempt: agents.Attempt, began: str) -> str:
+    """The newest event that the agent itself brought about in this attempt, by printing or by writing a letter."""
+    wrote = state.signs.get(source_of(f"agent-{name}"), "")
+    return max(state.signs.get(attempt.name, ""), wrote if wrote > began else "")
+
+
+def _note(attempt: agents.Attempt, running: agents.Session | None, doing: str) -> str:
+    if doing == "gone":
+        return "its process is gone; `swarm start` sees to it"
+    if doing == IDLE:
+        rejected = fact(attempt.latest, WorkRejected)
+        return f"{attempt.stage} {attempt.issue}{f': {rejected.reason}' if rejected else ''}"
+    if running is None:
+        return ""
+    progress = fact(running.latest, SessionProgressed)
+    return progress.note if progress else ""
+
+
+def merges_view(board: Board) -> list[dict[str, Any]]:
+    """Everything that was ever queued to land, oldest first. `command` is for the person, where git holds it back."""
+    settings = board[runs.State].settings
+    return [_merge_row(merge, settings.target if settings else "") for merge in board[merges.State].history()]
+
+
+def _merge_row(merge: merges.Merge, target: str) -> dict[str, Any]:
+    landed = fact(merge.latest, MergeLanded)
+    return {
+        "issue": merge.issue,
+        "attempt": merge.attempt,
+        "status": merge.status,
+        "branch": merge.queued.branch if merge.queued else "",
+        "commit": merge.commit,
+        "target": landed.target if landed else merge.held.target if merge.held else target,
+        "reason": merge.held.reason if merge.status == "held" and merge.held else "",
+        "command": merge.held.command if merge.status == "held" and merge.held else "",
+    }
+
+
+def costs_view(board: Board) -> dict[str, Any]:
+    """What was used in all, and `by_agent`. `cost` is in dollars, None where all use is unpriced, a lower bound where
+    some is.
+    """
+    state = board[costs.State]
+    by_agent = {name or "unknown": _total(total) for name, total in state.by(state.agent).items()}
+    return {**_total(state.total()), "by_agent": by_agent}
+
+
+def _total(total: costs.Total) -> dict[str, Any]:
+    return {
+        "calls": total.calls,
+        "input_tokens": total.input_tokens,
+        "output_tokens": total.output_tokens,
+        "cached_tokens": total.cached_tokens,
+        "cost": None if total.unpriced and not total.cost else round(total.cost, 6),
+        "unpriced": total.unpriced,
+    }
+
+
+def mail_view(board: Board, last: int | None = None) -> list[dict[str, Any]]:
+    """The letters, oldest first; the `last` ones alone if asked."""
+    letters = list(board[mail.State].sent())
+    return [row(letter) for letter in letters[-last if last else 0 :]]

@@ -1,0 +1,170 @@
+"""What goes wrong with agents, gates and merges, and that none of it is lost, hidden or counted as done."""
+
+from pathlib import Path
+
+import pytest
+from stage import Stage
+from waiting import until
+
+
+def test_a_change_that_fails_the_tests_does_not_land_is_tried_again_and_then_blocks(stage: Stage) -> None:
+    issue = stage.issue("Break it", "rm a.txt")
+    done = stage.start("--test", "test -f a.txt", "--max-retries", "1")
+    assert done.code == 1
+    assert issue in done.out
+    assert "the tests fail" in done.out
+    row = stage.row(issue)
+    assert (row["status"], row["attempts"], row["commit"]) == ("blocked", 2, "")
+    assert stage.files() == {"a.txt"}
+
+
+def test_exit_zero_without_a_commit_or_a_change_is_unverified_never_done(stage: Stage) -> None:
+    """Pain 2: completion is what the orchestrator checked on an exact commit."""
+    issue = stage.issue("Do nothing", "echo I am done")
+    done = stage.start("--max-retries", "0")
+    assert done.code == 1
+    assert "unverified" in done.out
+    assert stage.row(issue)["status"] == "blocked"
+    assert not stage.events("merge.queued")
+
+
+def test_uncommitted_work_of_a_failing_agent_is_kept_under_a_wip_ref(stage: Stage) -> None:
+    """Pain 1: what an agent leaves is committed before anything is removed."""
+    issue = stage.issue("Half way", "echo half > half.txt; exit 7")
+    assert stage.start("--max-retries", "0").code == 1
+    assert stage.git("show", f"refs/swarm/wip/builder-1/{issue}-1:half.txt") == "half"
+    assert not (stage.root / ".swarm/worktrees" / f"{issue}-1").exists()
+
+
+def test_one_bad_issue_does_not_keep_good_ones_from_landing(stage: Stage) -> None:
+    stage.issue("Bad", "rm a.txt", "--priority", "1")
+    stage.issue("Good", "echo b > b.txt")
+    assert stage.start("--test", "test -f a.txt").code == 1
+    assert stage.files() == {"a.txt", "b.txt"}
+
+
+@pytest.mark.parametrize("test", ["no-such-command-at-all", "./not-there.sh", "./not-executable.sh"])
+def test_a_gate_that_cannot_run_is_no_pass_and_no_fault_of_the_branch(stage: Stage, test: str) -> None:
+    (stage.root / "not-executable.sh").write_text("exit 0\n")
+    stage.git("add", "not-executable.sh")
+    stage.git("commit", "-qm", "a script nobody may run")
+    issue = stage.issue("Write b", "echo b > b.txt")
+    done = stage.start("--test", test)
+    assert done.code == 1
+    assert "could not be run" in done.out
+    row = stage.row(issue)
+    assert (row["status"], row["attempts"]) == ("blocked", 1)  # no retry: another attempt would meet the same gate
+    assert not stage.events("merge.landed")
+
+
+def test_a_missing_runtime_binary_is_told_before_anything_starts(stage: Stage) -> None:
+    (stage.root / "swarm.toml").write_text('[runtimes.pi]\nbinary = "no-such-pi"\n')
+    stage.issue("Write b", "echo b > b.txt", "--runtime", "pi")
+    refused = stage.start("--runtime", "pi")
+    assert refused.code == 2
+    assert "no-such-pi" in refused.err
+    assert not stage.events("run.started")
+    held = stage.start()  # the default runtime is there; the issue's own is not
+    assert held.code == 1
+    assert "no-such-pi" in held.out
+    assert stage.json("issue", "list")[0]["attempts"] == 1
+
+
+def test_children_that_outlive_their_agent_are_ended_with_it(stage: Stage) -> None:
+    stage.issue("Leave children", "(setsid sleep 600 &) ; sleep 600 & echo b > b.txt")
+    assert stage.start().code == 0
+    assert not stage.running()
+
+
+def test_a_hanging_agent_is_ended_with_its_work_secured_by_stop_now_and_its_issue_stays_open(stage: Stage) -> None:
+    issue = stage.issue("Hang", "echo half > half.txt; trap '' TERM; sleep 600")
+    started = stage.background()
+    stage.wait_for("session.started")
+    until(lambda: list((stage.root / ".swarm/worktrees").glob("*/half.txt")), what="the agent's file")
+    assert stage.swarm("stop", "--now").code == 0
+    assert started.wait(20) == 0
+    assert not stage.running()
+    assert stage.git("show", f"refs/swarm/wip/builder-1/{issue}-1:half.txt") == "half"
+    row = stage.row(issue)
+    assert (row["status"], row["attempts"]) == ("open", 1)
+    assert not stage.events("attempt.retried")
+
+
+def test_agent_kill_ends_the_agent_and_holds_the_issue_for_the_person(stage: Stage) -> None:
+    issue = stage.issue("Hang", "sleep 600")
+    started = stage.background("--until-idle")
+    stage.wait_for("session.started")
+    done = stage.swarm("agent", "kill", "builder-1")
+    assert done.code == 0, done.err
+    assert started.wait(20) == 1
+    assert not stage.running()
+    assert stage.row(issue)["status"] == "blocked"
+
+
+def test_an_issue_closed_by_a_person_meanwhile_is_called_off_and_does_not_land(stage: Stage) -> None:
+    issue = stage.issue("Slow", "echo b > b.txt; sleep 600")
+    started = stage.background("--until-idle")
+    stage.wait_for("session.started")
+    assert stage.swarm("issue", "close", issue, "--reason", "not needed").code == 0
+    assert started.wait(20) == 0
+    assert stage.files() == {"a.txt"}
+    assert stage.row(issue)["status"] == "done"
+    assert stage.events("attempt.cancelled")
+
+
+def test_local_changes_in_the_way_hold_the_landing_and_stay_untouched(stage: Stage) -> None:
+    """Pain 11: landing never touches a person's checkout except by a clean fast-forward."""
+    issue = stage.issue("Change a", "echo theirs > a.txt")
+    (stage.root / "a.txt").write_text("mine, not committed\n")
+    (stage.root / "note.txt").write_text("untracked\n")
+    before = stage.git("rev-parse", "main")
+    done = stage.start()
+    assert done.code == 1
+    assert "merge --ff-only" in done.out
+    assert (stage.root / "a.txt").read_text() == "mine, not committed\n"
+    assert (stage.root / "note.txt").read_text() == "untracked\n"
+    assert stage.git("rev-parse", "main") == before
+    assert stage.git("stash", "list") == ""
+    stage.git("checkout", "--", "a.txt")
+    assert stage.start().code == 0
+    assert (stage.root / "a.txt").read_text() == "theirs\n"
+    assert stage.row(issue)["status"] == "done"
+    assert len(stage.events("issue.assigned")) == 1  # held work was not done again
+
+
+def test_local_changes_elsewhere_do_not_hold_a_landing(stage: Stage) -> None:
+    (stage.root / "note.txt").write_text("untracked\n")
+    stage.issue("Write b", "echo b > b.txt")
+    assert stage.start().code == 0
+    assert (stage.root / "b.txt").exists()
+    assert (stage.root / "note.txt").read_text() == "untracked\n"
+
+
+def test_an_untracked_file_in_the_way_is_not_overwritten(stage: Stage) -> None:
+    """Pain 11, as it was seen: a merge that deleted an untracked file."""
+    (stage.root / "b.txt").write_text("mine\n")
+    stage.issue("Write b", "echo theirs > b.txt")
+    assert stage.start().code == 1
+    assert (stage.root / "b.txt").read_text() == "mine\n"
+
+
+def test_an_agent_that_edits_the_log_by_hand_harms_nobody(stage: Stage) -> None:
+    body = 'for f in "$SWARM_LOG"/*.jsonl; do printf "garbage\\n{\\"type\\":\\"x\\"" >> "$f"; done; echo b > b.txt'
+    stage.issue("Write b", body)
+    assert stage.start().code == 0
+    assert "b.txt" in stage.files()
+    assert stage.swarm("log", "verify").code == 1  # it is reported, not hidden
+
+
+def test_a_dirty_agent_worktree_cannot_make_our_git_run_its_code(stage: Stage) -> None:
+    pwned = stage.root.parent / "pwned"
+    body = f"""
+rm .git; git init -q .; git config core.fsmonitor "touch {pwned}"; git config core.hooksPath hooks
+mkdir hooks; printf '#!/bin/sh\\ntouch {pwned}\\n' > hooks/post-checkout; cp hooks/post-checkout hooks/post-merge
+chmod +x hooks/*; echo '* filter=evil' > .gitattributes; git config filter.evil.clean "touch {pwned}; cat"
+echo b > b.txt
+"""
+    stage.issue("Attack", body)
+    stage.start("--test", "true", "--max-retries", "0")
+    assert not pwned.exists()
+    assert Path(stage.root / "a.txt").read_text() == "a\n"

@@ -1,0 +1,128 @@
+"""`kill -9` of `swarm start` at any point, and start again: nothing runs twice, lands twice, or is lost."""
+
+import os
+import random
+import signal
+import subprocess
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from stage import Stage
+from waiting import until
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """The hard way."""
+    process.kill()
+    process.wait()
+
+
+def check_once(stage: Stage, issues: list[str]) -> None:
+    """Each attempt was assigned once, ran once and landed once, and each landing stands on the one before."""
+    assigned = Counter((e.subject, e.data.attempt) for e in stage.events("issue.assigned"))
+    assert set(assigned.values()) == {1}
+    started = Counter(e.data.session for e in stage.events("session.started"))
+    assert set(started.values()) == {1}
+    ran = Counter((stage.root.parent / "ran").read_text().split())
+    agents = {e.data.session for e in stage.events("session.started") if e.data.kind == "agent"}
+    assert ran == Counter(dict.fromkeys(agents, 1))
+    landed = {e.data.commit: e for e in stage.events("merge.landed")}
+    assert {e.subject for e in landed.values()} == set(issues)
+    assert len(landed) == len(issues)
+    first_parents = stage.git("rev-list", "--first-parent", "main").split()
+    assert len(first_parents) == len(issues) + 1
+    for newer, older in pairwise(first_parents):
+        assert landed[newer].data.base == older
+
+
+def script(stage: Stage, name: str, pause: float = 0.3) -> str:
+    """An agent that says that it ran, takes its time, and writes one file."""
+    return f'echo "$SWARM_SESSION" >> {stage.root.parent}/ran; sleep {pause}; echo {name} > {name}.txt'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_again_and_again_the_run_still_ends_as_if_nothing_had_happened(stage: Stage, seed: int) -> None:
+    """Pains 19 and 21, at points drawn by the seed."""
+    chance = random.Random(seed)
+    issues = [stage.issue(f"Write {name}", script(stage, name)) for name in "bcde"]
+    for _ in range(5):
+        process = stage.background("--until-idle", "--max-agents", "2", "--test", "test -f a.txt")
+        goal = len(stage.events()) + chance.randint(1, 25)
+        until(lambda: len(stage.events()) >= goal or process.poll() is not None, 30)  # noqa: B023
+        kill(process)
+    done = stage.start("--max-agents", "2", "--test", "test -f a.txt")
+    assert done.code == 0, done.out + done.err
+    assert {"a.txt", "b.txt", "c.txt", "d.txt", "e.txt"} == stage.files()
+    check_once(stage, issues)
+
+
+def test_agents_outlive_the_swarm_and_are_taken_over(stage: Stage) -> None:
+    issue = stage.issue("Slow", script(stage, "b", pause=1.5))
+    process = stage.background()
+    host = stage.wait_for("session.started")[0].data
+    kill(process)
+    assert os.path.exists(f"/proc/{host.pid}")
+    done = stage.start()
+    assert done.code == 0, done.out
+    check_once(stage, [issue])
+    assert stage.events("session.exited")[0].data.code == 0
+
+
+def test_an_agent_that_ends_while_no_swarm_runs_is_known_by_its_own_host(stage: Stage) -> None:
+    stage.issue("Short", script(stage, "b", pause=0.5))
+    process = stage.background()
+    stage.wait_for("session.started")
+    kill(process)
+    exited = stage.wait_for("session.exited")[0]
+    assert exited.source.startswith("session/")
+    assert stage.start().code == 0
+    assert "b.txt" in stage.files()
+
+
+def test_an_agent_whose_host_was_killed_is_lost_and_its_issue_tried_again(stage: Stage) -> None:
+    """Pain 8: dead is seen from the process itself."""
+    issue = stage.issue("Slow", script(stage, "b", pause=1.0))
+    process = stage.background("--until-idle")
+    started = stage.wait_for("session.started")[0].data
+    os.kill(started.host_pid, signal.SIGKILL)
+    assert process.wait(40) == 0
+    assert stage.events("session.lost")
+    assert stage.row(issue)["attempts"] == 2
+    assert "b.txt" in stage.files()
+
+
+def test_a_second_swarm_on_the_same_repository_says_who_runs(stage: Stage) -> None:
+    stage.issue("Slow", "sleep 30")
+    process = stage.background()
+    stage.wait_for("run.started")
+    second = stage.start()
+    assert second.code == 2
+    assert f"pid {process.pid}" in second.err
+    assert stage.json("status")["running"] is True
+    assert stage.swarm("stop", "--now").code == 0
+    assert process.wait(20) == 0
+    assert stage.json("status")["running"] is False
+
+
+def test_stop_leaves_agents_at_work_and_start_takes_them_over(stage: Stage) -> None:
+    stage.issue("Slow", script(stage, "b", pause=2.0))
+    detached = stage.swarm("start", "--detach")
+    assert detached.code == 0, detached.err
+    stage.wait_for("session.started")
+    stopped = stage.swarm("stop")
+    assert stopped.code == 0
+    assert "1 sessions work on" in stopped.out
+    assert stage.start().code == 0
+    assert "b.txt" in stage.files()
+    assert len(stage.events("session.started")) == 1
+
+
+def test_interrupted_the_swarm_says_so_and_exits_130(stage: Stage) -> None:
+    stage.issue("Slow", "sleep 30")
+    process = stage.background()
+    stage.wait_for("session.started")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    assert stage.events("run.stopped")[-1].data.code == 130
