@@ -84,13 +84,14 @@ def main(args: list[str] | None = None) -> None:
     sys.exit(run(sys.argv[1:] if args is None else args))
 
 
-def run(args: list[str]) -> int:
-    """Run one command; returns its exit code. Errors of every kind become words on standard error here and nowhere
+def run(args: list[str], command: click.Command = swarm) -> int:
+    """Run a command line; returns its exit code. Errors of every kind become words on standard error here and nowhere
     else.
     """
     try:
-        result = swarm.main(args=args, prog_name="swarm", standalone_mode=False)
-        sys.stdout.flush()
+        result = command.main(args=args, prog_name="swarm", standalone_mode=False)
+        if sys.stdout:  # None if it was closed before we began
+            sys.stdout.flush()
     except SwarmError as error:
         if error.exit_code == 3:
             return _complain(str(error), f"{error.hint}\nreport: {_report(error, args)}", 3)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ..eventlog.errors import SwarmError, UsageError
+from ..eventlog.events import SessionExited, SessionStarted
 from ..eventlog.fact import Event
 from ..eventlog.telling import tell
 from ..projections import Board, agents, issues, merges
@@ -82,6 +83,10 @@ def _run(home: Home, until_idle: bool, options: dict[str, Any]) -> int:
 
 
 def _show(event: Event[Any]) -> None:
+    """One line of the live view. Of sessions only the agents' own: what a test meant is told by its verdict."""
+    fact = event.data
+    if isinstance(fact, SessionStarted | SessionExited) and fact.session != f"{event.subject}-{fact.attempt}":
+        return
     if event.type not in QUIET:
         say(tell(event))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..eventlog.place import Place
+from ..eventlog.telling import one_line
 from ..mailbox import screen, views
 from ..projections import Board, runs
 from ..world import running
@@ -34,7 +34,7 @@ def command(json_: bool) -> None:
         emit(_document(board, machine, holder is not None))
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 120
-    for line in screen.screen(board, _head(board, home.place, holder), machine, width):
+    for line in screen.screen(board, _head(board, holder), machine, width):
         say(line)
 
 
@@ -49,11 +49,11 @@ def _document(board: Board, machine: dict[str, str], runs_now: bool) -> dict[str
     }
 
 
-def _head(board: Board, place: Place, holder: running.Holder | None) -> str:
+def _head(board: Board, holder: running.Holder | None) -> str:
     if holder:
-        return f"swarm   {holder.run} runs on {place.root} (pid {holder.pid}, since {holder.since})"
+        return f"swarm   {holder.run} runs (pid {holder.pid}, since {holder.since})"
     last = board[runs.State].current
     if last is None:
-        return f"swarm   has not run on {place.root} yet: swarm start"
-    how = last.stopped.reason if last.stopped else "killed: `swarm start` goes on where it was"
-    return f"swarm   does not run on {place.root}; the last was {last.id}: {how}"
+        return "swarm   has not run here yet: swarm start"
+    how = one_line(last.stopped.reason, 60) if last.stopped else "it was killed, and `swarm start` goes on there"
+    return f"swarm   does not run; the last was {one_line(last.id, 40)}: {how}"

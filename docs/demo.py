@@ -82,7 +82,7 @@ def main() -> int:
         git(repository, *command)
     print(f"a scratch repository: {repository}\n", flush=True)
     write_issues(repository)
-    test = "python3 -m unittest discover -q -s tests -t ."
+    test = "python3 -m unittest discover -q -s tests"
     code = run(repository, "start", "--until-idle", "--max-agents", "3", "--test", test)
     print("\n$ swarm status", flush=True)
     run(repository, "status")

@@ -127,9 +127,9 @@ def known_node(place: Place) -> str:
     """This clone's name on this machine, empty if it has none yet. Writes nothing."""
     try:
         status = os.stat(place.home)
+        return _known(os.path.join(place.home, "node.json"), (_machine(), status.st_dev, status.st_ino))
     except OSError:
         return ""
-    return _known(os.path.join(place.home, "node.json"), (_machine(), status.st_dev, status.st_ino))
 
 
 def _around(start: str) -> Place:

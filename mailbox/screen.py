@@ -18,9 +18,9 @@ _ORDER = (BLOCKED, IN_PROGRESS, OPEN, DONE)
 
 
 def screen(board: Board, head: str, conditions: Mapping[str, str] | None = None, width: int = 120) -> list[str]:
-    """The lines of the whole board; see `views.agents_view` for `conditions`."""
+    """The lines of the whole board under the line `head`; see `views.agents_view` for `conditions`."""
     sections = (_issues(board), _agents(board, conditions), _merges(board), _costs(board), _mail(board))
-    shown = [one_line(head, 4 * width), *(line for section in sections for line in section)]
+    shown = [head, *(line for section in sections for line in section)]
     return [_cut(line, width) for line in shown]
 
 
@@ -90,6 +90,9 @@ def _merges(board: Board) -> Iterable[str]:
 
 def _costs(board: Board) -> Iterable[str]:
     used = views.costs_view(board)
+    if not used["by_agent"]:
+        yield "costs   none reported"
+        return
     dearest = sorted(used["by_agent"].items(), key=lambda item: (-(item[1]["cost"] or 0), item[0]))[:3]
     by_agent = ", ".join(f"{one_line(name, 30)} {_price(total)}" for name, total in dearest)
     tokens = f"{used['input_tokens']:,} tokens in, {used['output_tokens']:,} out"

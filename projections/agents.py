@@ -158,7 +158,7 @@ class State:
     def sessions(self) -> Iterator[Session]:
         """The sessions of live attempts that have not ended, in order of their ids."""
         found = (s for attempt in self.live.values() for s in attempt.sessions.values() if not s.over)
-        return iter(sorted(found, key=lambda session: session.id))
+        return iter(sorted(found, key=lambda session: (session.id, session.issue, session.attempt)))
 
     def names(self) -> list[str]:
         """Every agent that ever had an attempt, sorted."""

@@ -47,7 +47,7 @@ class GitError(SwarmError):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a call works: git's directory (of the repository or a worktree), the files, the index (empty: git's own)."""
+    """Where a call works: git's directory (of the repository or one worktree), the files, the index (empty: git's)."""
 
     git_dir: str
     work_tree: str

@@ -49,12 +49,13 @@ def _above(door: Door, base: str, name: str) -> str:
 
 
 def _commit(door: Door, tree: str, parent: str, ref: str, message: str, author: str) -> str:
-    """The commit of `tree` on `parent`: the parent if nothing changed, what is at `ref` if it is that already."""
+    """The commit of `tree` on `parent`: the parent if nothing changed; one at `ref` if it was made before."""
     if tree == door.run("rev-parse", f"{parent}^{{tree}}").strip():
         return parent
-    there = door.ask("rev-parse", "--verify", "--quiet", f"{ref}^{{tree}}").out.strip()
-    if there == tree and door.commit(f"{ref}^1") == parent:
-        return door.commit(ref)
+    there = door.ask("log", "--no-show-signature", "--format=%H %T %P", "--end-of-options", f"{parent}..{ref}").out
+    for line in there.splitlines():
+        if line.split()[1:] == [tree, parent]:
+            return line.split()[0]
     return door.commit_tree(tree, [parent], message, author)
 
 

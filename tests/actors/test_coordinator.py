@@ -222,7 +222,7 @@ def test_a_landing_that_comes_late_does_not_close_what_was_reopened(h: History) 
 @pytest.mark.parametrize(
     ("mark", "word"),
     [
-        (lambda generation: IssueClosed(generation), "closed"),
+        (IssueClosed, "closed"),
         (lambda generation: IssueHeld(generation, "wait"), "held"),
         (lambda generation: IssueTaken(generation, "pat"), "taken by a person"),
         (lambda _: IssueReopened(), "reopened"),

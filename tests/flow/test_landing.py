@@ -123,7 +123,7 @@ def test_worktrees_are_removed_only_after_the_work_was_secured(stage: Stage) -> 
         assert secured
         assert secured[-1].id < removed.id
         assert removed.data.secured == secured[-1].data.commit
-    assert not [path for path in (stage.root / ".swarm/worktrees").glob("sw-*")]
+    assert not list((stage.root / ".swarm/worktrees").glob("sw-*"))
 
 
 def test_replay_rebuilds_the_state_of_every_moment(stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""Two real pi agents do two issues through the real LiteLLM proxy; what they used and cost is what both really reported."""
+"""Two real pi agents, two issues, the real LiteLLM proxy; what was used and cost is what both really reported."""
 
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def test_two_pi_agents_do_two_issues_through_the_real_proxy(stage: Stage, proxy:
 @pytest.mark.pi
 def test_a_model_that_refuses_is_a_failure_though_pi_exits_with_zero(stage: Stage, proxy: Proxy) -> None:
     configure(stage, proxy)
-    issue = stage.issue("Write b", play({"text": "x", "fault": {"status": 401}}))
+    issue = stage.issue("Write b", play({"text": "never", "status": 401}))
     env = {"PATH": tools().path, "SWARM_LLM_KEY": "sk-swarm-test"}
     done = stage.start("--max-retries", "0", **env)
     assert done.code == 1

@@ -113,14 +113,12 @@ def test_a_name_is_taken_with_or_without_its_prefix(name: str) -> None:
 def test_a_name_is_safe_in_a_path_and_in_a_ref_or_refused(text: str) -> None:
     try:
         name = addresses.agent_name(text)
-    except UsageError as error:
-        assert error.hint
-    else:
-        assert 1 <= len(name) <= 48
-        assert name.isascii()
-        assert not set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789-_")
-        assert name[0] not in "-_"
-        assert name[-1] not in "-_"
+    except UsageError:
+        return
+    assert 1 <= len(name) <= 48
+    assert not set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789-_")
+    assert name[0] not in "-_"
+    assert name[-1] not in "-_"
 
 
 @pytest.mark.parametrize("text", ["kim\n", "kim/pat", "..", "Kim", "kim ", "x" * 49, "", "agent-", "kim.lock"])

@@ -1,0 +1,481 @@
+"""The five actors at work, in one thread, on a clock that a test moves: whatever fails, whenever it crashes, the work
+comes to its end, once.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from random import Random
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from doubles import ROOT, MemoryRepository, ScriptedSessions, hands
+from history import BEGIN, snapshot
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from swarm.actors.command import Command, Decide, Said, Step
+from swarm.actors.ledger import Ledger
+from swarm.actors.shell import Actor
+from swarm.actors.system import ACTORS
+from swarm.actors.watchdog import START_GRACE
+from swarm.eventlog.errors import SwarmError
+from swarm.eventlog.events import (
+    IssueClosed,
+    IssueOpened,
+    IssueReopened,
+    LandingHeld,
+    MergeLanded,
+    MergeTested,
+    RunStarted,
+    RunStopRequested,
+    SessionKillRequested,
+    SessionLost,
+    WorkSecured,
+)
+from swarm.eventlog.fact import Event, Fact
+from swarm.eventlog.files import Draft, Log
+from swarm.eventlog.tail import Tail, read_all
+from swarm.projections import Board, agents, issues
+
+CLEAN = {"README": "hello\n"}
+WORKS = ("well", "fails", "nothing", "breaks", "clashes", "dies", "unrecorded", "dirty failure")
+"""What an agent may do with its issue, each time; or, in a list, one after the other."""
+
+
+class Crashed(Exception):
+    """The swarm was killed."""
+
+
+class Driver:
+    """The swarm and its world. `crashes` are the numbers of the deeds after which it is killed and cannot say so."""
+
+    def __init__(
+        self, folder: str, works: dict[str, list[str]], crashes: frozenset[int], slow: bool, agents_: int
+    ) -> None:
+        self.folder, self.works, self.crashes = folder, works, crashes
+        self.now, random = BEGIN, Random(1)
+        self.log = Log(folder, "n1", self.tick, lambda: random.getrandbits(64))
+        self.repository = MemoryRepository(CLEAN)
+        self.sessions = ScriptedSessions(self.log, slow)
+        self.hands = hands(self.repository, self.sessions, folder)
+        self.deeds = count(1)
+        self.most = 0
+        self.max_agents = agents_
+        self.boot()
+
+    def tick(self) -> float:
+        self.now += 0.001
+        return self.now
+
+    def boot(self) -> None:
+        """`swarm start`."""
+        self.vain: set[Command] = set()
+        self.ledger = Ledger(self.log, Tail(self.folder), "run-1", self.tick)
+        started = RunStarted(
+            1, "boot", 1, "0", "main", "shell", max_agents=self.max_agents, max_retries=1, test="make test"
+        )
+        self.ledger.say("system", [Said("run-1", started)])
+
+    def person(self, fact: Fact, subject: str) -> None:
+        self.log.append([Draft(fact, "human", subject)])
+
+    # --- the swarm ---
+
+    def round(self) -> bool:
+        """Each actor once; whether anything came of it."""
+        before = self.ledger.ask(lambda board, _: board.newest)
+        for actor in ACTORS:
+            self.act(actor)
+        return self.ledger.ask(lambda board, _: board.newest) != before
+
+    def act(self, actor: Actor) -> None:
+        """Decide, then do."""
+        while self.ledger.decide(actor.NAME, actor.due):
+            pass
+        done = set()
+        for command in self.ledger.ask(actor.due):
+            if isinstance(command, Decide) or command in self.vain or command.key in done:
+                continue
+            done.add(command.key if isinstance(command, Step) else None)
+            said = self.perform(actor, command)
+            if next(self.deeds) in self.crashes:
+                raise Crashed
+            self.ledger.say(actor.NAME, said)
+            if not said:
+                self.vain.add(command)
+
+    def perform(self, actor: Actor, command: Command) -> list[Said]:
+        try:
+            return actor.perform(command, self.hands)
+        except SwarmError as error:
+            return actor.refused(command, error)
+
+    # --- the world ---
+
+    def move(self, choice: Random) -> bool:
+        """Let one thing happen out there; False if nothing can. Hosts that are slow begin, programs end."""
+        pending, running = self.sessions.pending(), self.sessions.open()
+        if pending and choice.random() < 0.5:
+            self.sessions.begin(choice.choice(pending))
+        elif running:
+            self.end(choice.choice(running))
+        elif pending and choice.random() < 0.8:
+            self.sessions.begin(choice.choice(pending))
+        else:
+            return False
+        return True
+
+    def end(self, session: str) -> None:
+        spec = self.sessions.specs[session]
+        path = spec.cwd.removeprefix(f"{ROOT}/")
+        if spec.kind != "agent":
+            broken = any("broken" in text for text in self.repository.worktrees[path].files.values())
+            self.sessions.end(session, 1 if broken else 0)
+            return
+        plan = self.works[spec.issue]
+        work = plan[min(spec.attempt, len(plan)) - 1]
+        text = {"breaks": "broken\n", "clashes": f"{spec.issue}\n"}.get(work, "fine\n")
+        if work not in ("fails", "nothing"):
+            self.repository.write(path, {"README" if work == "clashes" else spec.issue: text})
+        if work == "dies":
+            self.sessions.die(session)
+        else:
+            self.sessions.end(session, 1 if "fail" in work else 0, recorded=work != "unrecorded")
+
+    def meddle(self, act: str, choice: Random) -> None:
+        """What a person may do meanwhile."""
+        issue = choice.choice(sorted(self.works))
+        generation = self.board()[issues.State].all[issue].generation
+        running = self.sessions.open()
+        if act == "kill" and running:
+            name = choice.choice(running)
+            spec = self.sessions.specs[name]
+            self.person(SessionKillRequested(name, spec.attempt, "enough"), spec.issue)
+        elif act == "commit":
+            self.repository.commit("main", {"person": f"{self.now}\n"})
+        elif act in ("close", "reopen"):
+            self.person(IssueClosed(generation) if act == "close" else IssueReopened(), issue)
+
+    def run(self, choice: Random, acts: Mapping[int, str] = MappingProxyType({})) -> None:
+        """Until nothing is left to do. A crash is followed by a start. At the turns in `acts` a person meddles."""
+        waited = False
+        for turn in range(2000):
+            self.meddle(acts.get(turn, ""), choice)
+            try:
+                if self.round():
+                    waited = False
+                    self.check_limit()
+                    continue
+            except Crashed:
+                self.boot()
+                continue
+            self.vain.clear()
+            if not self.move(choice):
+                if waited:
+                    return
+                self.now += START_GRACE + 1  # what was asked for long ago and never came up is lost
+                waited = True
+        raise AssertionError("it does not come to an end")
+
+    def check_limit(self) -> None:
+        kinds = [self.sessions.specs[name].kind for name in self.sessions.open()]
+        assert kinds.count("agent") <= self.max_agents
+        assert kinds.count("landing") <= 1
+
+    # --- what came of it ---
+
+    def board(self) -> Board:
+        return Board().fold(read_all(self.folder))
+
+    def events(self, kind: type[Fact], issue: str = "") -> list[Event[Any]]:
+        return [e for e in read_all(self.folder) if isinstance(e.data, kind) and issue in ("", e.subject)]
+
+    def status(self, issue: str) -> str:
+        return self.board()[issues.State].all[issue].status
+
+
+@contextmanager
+def driver(
+    works: dict[str, list[str]],
+    needs: dict[str, list[str]] | None = None,
+    crashes: frozenset[int] = frozenset(),
+    slow: bool = False,
+    agents_: int = 2,
+) -> Iterator[Driver]:
+    """A swarm with these issues."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = Driver(folder, works, crashes, slow, agents_)
+        try:
+            for issue in works:
+                made.person(IssueOpened(f"Do {issue}", "true", needs=(needs or {}).get(issue, [])), issue)
+            yield made
+        finally:
+            made.log.close()
+
+
+def check(d: Driver) -> None:
+    """What holds after every run, whatever happened in it."""
+    board, events = d.board(), read_all(d.folder)
+    assert not list(board[agents.State].sessions())
+    assert d.repository.worktrees.keys() <= {".swarm/worktrees/merger"}, "worktrees are left"
+    for issue in board[issues.State].known():
+        waits = board[issues.State].waiting(issue)
+        assert issue.status in (issues.DONE, issues.BLOCKED) or waits, f"{issue.id} is {issue.status}"
+        assert issue.failures <= 2
+    assigned = Counter((e.subject, e.data.attempt) for e in events if e.type == "issue.assigned")
+    assert set(assigned.values()) <= {1}, "an attempt was given out twice"
+    assert set(Counter(d.sessions.begun).values()) <= {1}, "a session was started twice"
+    landed = [e for e in events if isinstance(e.data, MergeLanded)]
+    generations = {(e.subject, e.data.attempt): e.data.generation for e in events if e.type == "issue.assigned"}
+    times = Counter((e.subject, generations[e.subject, e.data.attempt]) for e in landed)
+    assert set(times.values()) <= {1}, "an issue landed twice"
+    assert Counter(d.repository.moves) == Counter(e.data.commit for e in landed), "the target moved otherwise"
+    for event in landed:
+        good = {(e.data.base, e.data.commit) for e in events if isinstance(e.data, MergeTested) and e.id < event.id}
+        assert (event.data.base, event.data.commit) in good, "what landed was not tested"
+    target = d.repository.files(d.repository.tip("main"))
+    assert "broken" not in "".join(target.values())
+    for event in events:
+        if event.type == "worktree.removed":
+            saved = [e for e in events if isinstance(e.data, WorkSecured) and e.id < event.id]
+            assert event.data.secured in [e.data.commit for e in saved], "removed before it was secured"
+
+
+def check_replay(d: Driver) -> None:
+    """The log alone, in any order, shows what the running system saw."""
+    seen = d.ledger.ask(lambda board, _: snapshot(board))
+    events = read_all(d.folder)
+    assert snapshot(Board().fold(events)) == seen
+    twice = events * 2
+    Random(2).shuffle(twice)
+    assert snapshot(Board().fold(twice)) == seen
+
+
+# --- stories --------------------------------------------------------------------------------------
+
+
+def test_an_issue_becomes_a_tested_commit_on_the_target() -> None:
+    with driver({"a": ["well"]}) as d:
+        d.run(Random(1))
+        check(d)
+        check_replay(d)
+        assert d.status("a") == issues.DONE
+        assert d.repository.files(d.repository.tip("main")) == CLEAN | {"a": "fine\n"}
+
+
+def test_what_is_needed_lands_before_what_needs_it_begins() -> None:
+    with driver({"a": ["well"], "b": ["well"]}, {"b": ["a"]}) as d:
+        d.run(Random(1))
+        (landed,), prepared = (
+            d.events(MergeLanded, "a"),
+            [e for e in d.events(Fact, "b") if e.type == "worktree.prepared"],
+        )
+        assert prepared[0].id > landed.id
+        assert prepared[0].data.base == landed.data.commit
+
+
+@pytest.mark.parametrize("work", ["fails", "nothing", "breaks", "dies", "dirty failure"])
+def test_what_fails_twice_is_held_and_lands_nothing(work: str) -> None:
+    with driver({"a": [work], "b": ["well"]}, {"b": ["a"]}) as d:
+        d.run(Random(1))
+        check(d)
+        assert (d.status("a"), d.status("b")) == (issues.BLOCKED, issues.OPEN)
+        assert d.repository.moves == []
+
+
+@pytest.mark.parametrize("work", ["fails", "nothing", "breaks", "dies", "dirty failure"])
+def test_what_fails_once_is_tried_again(work: str) -> None:
+    with driver({"a": [work, "well"]}) as d:
+        d.run(Random(1))
+        check(d)
+        assert d.status("a") == issues.DONE
+
+
+@pytest.mark.parametrize("work", ["dies", "dirty failure"])
+def test_what_a_failed_agent_left_is_kept(work: str) -> None:
+    with driver({"a": [work, "well"]}) as d:
+        d.run(Random(1))
+        secured = d.events(WorkSecured)[0].data
+        assert secured.ref == "refs/swarm/wip/builder-1/a-1"
+        assert d.repository.refs[secured.ref] == secured.commit
+        assert d.repository.files(secured.commit)["a"] == "fine\n"
+
+
+def test_branches_that_clash_land_one_after_the_other_or_not_at_all() -> None:
+    with driver({"a": ["clashes"], "b": ["clashes", "well"]}) as d:
+        d.run(Random(1))
+        check(d)
+        assert (d.status("a"), d.status("b")) == (issues.DONE, issues.DONE)
+
+
+def test_a_target_that_moves_during_the_test_is_merged_and_tested_again() -> None:
+    with driver({"a": ["well"]}) as d:
+        while not d.events(MergeTested):
+            if not d.round():
+                landing = [name for name in d.sessions.open() if "-land-" in name]
+                if landing and "person" not in d.repository.files(d.repository.tip("main")):
+                    d.repository.commit("main", {"person": "work\n"})
+                d.move(Random(1))
+        d.run(Random(1))
+        check(d)
+        assert len(d.events(MergeTested)) == 2
+        assert d.repository.files(d.repository.tip("main")) == CLEAN | {"a": "fine\n", "person": "work\n"}
+
+
+def test_a_landing_that_is_in_a_persons_way_waits_and_lets_others_pass() -> None:
+    with driver({"a": ["well"], "b": ["well"]}, agents_=1) as d:
+        d.repository.checkout.add("a")
+        d.run(Random(1))
+        assert d.status("b") == issues.DONE
+        assert d.status("a") == issues.IN_PROGRESS
+        held = [e.data.commit for e in d.events(LandingHeld)]
+        assert len(held) == len(set(held)) == 2, "said once for each merge: b's landing made a's be merged anew"
+        d.repository.checkout.clear()
+        d.run(Random(1))
+        check(d)
+        assert d.status("a") == issues.DONE
+
+
+def test_a_session_that_a_person_kills_is_no_failure() -> None:
+    with driver({"a": ["well"]}) as d:
+        while not d.sessions.open():
+            d.round()
+        d.person(SessionKillRequested("a-1", 1, "enough"), "a")
+        d.run(Random(1))
+        check(d)
+        issue = d.board()[issues.State].all["a"]
+        assert (issue.status, issue.failures, len(issue.attempts)) == (issues.DONE, 0, 2)
+
+
+@pytest.mark.parametrize("kind", ["agent", "gate", "landing"])
+def test_stop_now_ends_what_runs_and_starts_nothing_until_the_next_run(kind: str) -> None:
+    with driver({"a": ["well"], "b": ["well"]}, agents_=1) as d:
+        while kind not in [d.sessions.specs[name].kind for name in d.sessions.open()]:
+            if not d.round():
+                d.move(Random(1))
+        d.person(RunStopRequested(agents=True), "run-1")
+        for name in d.sessions.open():
+            d.person(SessionKillRequested(name, 1, "stop"), d.sessions.specs[name].issue)
+        begun = list(d.sessions.begun)
+        while d.round():
+            pass
+        assert (d.sessions.open(), d.sessions.begun) == ([], begun)
+        d.person(RunStarted(1, "boot", 1, "0", "main", "shell", 1, 1, test="make test"), "run-2")
+        d.run(Random(1))
+        check(d)
+        assert (d.status("a"), d.status("b")) == (issues.DONE, issues.DONE)
+
+
+def test_a_host_that_never_came_up_is_given_up_and_the_issue_tried_again() -> None:
+    with driver({"a": ["well"]}, slow=True) as d:
+        while d.round():
+            pass
+        assert d.sessions.begun == []
+        d.now += START_GRACE + 1
+        d.vain.clear()
+        while d.round():
+            pass
+        d.sessions.begin("a-1")  # at last, but it must not run any more
+        assert "a-1" not in d.sessions.begun
+        assert len(d.events(SessionLost)) == 1
+        d.sessions.slow = False
+        for name in d.sessions.pending():
+            d.sessions.begin(name)
+        d.run(Random(1))
+        check(d)
+        assert d.status("a") == issues.DONE
+
+
+def test_what_is_reopened_is_done_again_from_the_new_target() -> None:
+    with driver({"a": ["well", "dirty failure", "clashes"]}) as d:
+        d.run(Random(1))
+        d.person(IssueReopened("again"), "a")
+        d.run(Random(1))
+        issue = d.board()[issues.State].all["a"]
+        assert (issue.status, len(issue.attempts), len(d.repository.moves)) == (issues.DONE, 3, 2)
+
+
+# --- anything -------------------------------------------------------------------------------------
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Issues, what their agents do, and what needs what (only earlier ones: no circles)."""
+    names = list("abcd")[: draw(st.integers(1, 4))]
+    works = {name: draw(st.lists(st.sampled_from(WORKS), min_size=1, max_size=2)) for name in names}
+    needs = {name: draw(st.lists(st.sampled_from(names[:n]), unique=True)) if n else [] for n, name in enumerate(names)}
+    return works, needs
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(plans(), st.frozensets(st.integers(1, 60), max_size=6), st.booleans(), st.integers(1, 3), st.integers(0, 99))
+@example(({"a": ["well"]}, {}), frozenset(range(1, 60, 2)), False, 1, 0)
+@example(({"a": ["well"], "b": ["breaks"]}, {}), frozenset(range(1, 90)), True, 2, 0)
+def test_all_work_ends_once_whatever_fails_and_whenever_it_crashes(
+    plan: tuple[dict[str, list[str]], dict[str, list[str]]],
+    crashes: frozenset[int],
+    slow: bool,
+    agents_: int,
+    seed: int,
+) -> None:
+    works, needs = plan
+    with driver(works, needs, crashes, slow, agents_) as d:
+        d.run(Random(seed))
+        check(d)
+        check_replay(d)
+
+
+ACTS = st.dictionaries(st.integers(0, 40), st.sampled_from(["kill", "close", "reopen", "commit"]), max_size=6)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(plans(), st.frozensets(st.integers(1, 60), max_size=3), ACTS, st.integers(1, 3), st.integers(0, 99))
+def test_all_work_ends_once_whatever_a_person_does_meanwhile(
+    plan: tuple[dict[str, list[str]], dict[str, list[str]]],
+    crashes: frozenset[int],
+    acts: dict[int, str],
+    agents_: int,
+    seed: int,
+) -> None:
+    works, needs = plan
+    with driver(works, needs, crashes, agents_=agents_) as d:
+        d.run(Random(seed), acts)
+        check(d)
+        check_replay(d)
+
+
+def test_a_crash_after_each_single_deed_changes_nothing_in_the_end() -> None:
+    with driver({"a": ["well"], "b": ["breaks", "well"]}) as d:
+        d.run(Random(1))
+        deeds = next(d.deeds)
+        want = d.repository.files(d.repository.tip("main"))
+    assert deeds > 20
+    for number in range(1, deeds):
+        with driver({"a": ["well"], "b": ["breaks", "well"]}, crashes=frozenset([number])) as d:
+            d.run(Random(1))
+            check(d)
+            assert d.repository.files(d.repository.tip("main")) == want
+            assert (d.status("a"), d.status("b")) == (issues.DONE, issues.DONE)
+
+
+def test_the_work_of_four_issues_leaves_a_chain_of_causes() -> None:
+    with driver({"a": ["well"]}) as d:
+        d.run(Random(1))
+        events = {e.id: e for e in read_all(d.folder)}
+        (closed,) = (e for e in events.values() if e.type == "issue.closed")
+        chain, event = [], closed
+        while event.causationid:
+            event = events[event.causationid]
+            chain.append(event.type)
+        assert chain[-1] == "issue.opened"
+        assert {"merge.landed", "merge.tested", "gate.finished", "work.secured", "issue.assigned"} <= set(chain)
+
+
+def test_the_folder_of_a_run_is_a_plain_log() -> None:
+    with driver({"a": ["well"]}) as d:
+        d.run(Random(1))
+        assert [path.name for path in Path(d.folder).iterdir()] == ["n1.jsonl"]

@@ -1,0 +1,267 @@
+"""Doubles of the hands: a repository and sessions in memory. Rule: what holds for the real ones holds for them, so both
+pass `tests/world/test_contracts.py`; beyond that they only offer what agents, hosts and persons do.
+"""
+
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+
+import msgspec
+from swarm.actors.hands import Hands
+from swarm.eventlog.events import SessionExited, SessionStarted
+from swarm.eventlog.files import Draft, Log
+from swarm.world import Conflict, Landed, Merged, Moved, Refused, Secured, SessionSpec
+from swarm.world.git import GitError
+
+Files = dict[str, str]
+ROOT = "/repository"
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """A commit: what it came from, and all its files."""
+
+    parents: tuple[str, ...]
+    files: Files
+
+
+class Worktree(msgspec.Struct):
+    """A folder: the commit it was put at, the branch it has checked out (empty: none), and what lies in it now."""
+
+    head: str
+    branch: str
+    files: Files
+
+
+class MemoryRepository:
+    """Satisfies the Protocol `Repository`. `moves` are the targets' moves; `checkout` is what lies in the person's."""
+
+    def __init__(self, files: Mapping[str, str], branch: str = "main") -> None:
+        self.commits: dict[str, Commit] = {}
+        self.refs: dict[str, str] = {}
+        self.worktrees: dict[str, Worktree] = {}
+        self.moves: list[str] = []
+        self.checkout: set[str] = set()
+        self.refs[f"refs/heads/{branch}"] = self._keep((), dict(files), "start")
+
+    # --- what agents and persons do ---
+
+    def write(self, path: str, files: Mapping[str, str]) -> None:
+        """An agent writes into its worktree."""
+        self.worktrees[path].files |= files
+
+    def commit(self, branch: str, files: Mapping[str, str]) -> str:
+        """Somebody commits on a branch."""
+        ref = f"refs/heads/{branch}"
+        tip = self.refs[ref]
+        self.refs[ref] = self._keep((tip,), self.commits[tip].files | files, "change")
+        return self.refs[ref]
+
+    def files(self, commit: str) -> Files:
+        """What is in a commit."""
+        return self.commits[commit].files
+
+    # --- questions ---
+
+    def tip(self, branch: str) -> str:
+        found = self.refs.get(f"refs/heads/{branch}", "")
+        if not found:
+            raise GitError(f"there is no branch {branch}")
+        return found
+
+    def contains(self, newer: str, older: str) -> bool:
+        """Whether `newer` is `older` or came from it."""
+        return older in self._history(newer)
+
+    # --- deeds ---
+
+    def prepare(self, path: str, branch: str, base: str) -> None:
+        ref = f"refs/heads/{branch}"
+        there = self.worktrees.get(path)
+        tip = self.refs.get(ref, "")
+        if not tip or (tip != base and self.contains(base, tip)):
+            self.refs[ref], there = base, None
+        elif not self.contains(tip, base):
+            raise GitError(f"the branch {branch} is there already")
+        if there is None:
+            self.worktrees[path] = Worktree(self.refs[ref], ref, dict(self.commits[self.refs[ref]].files))
+
+    def secure(self, path: str, branch: str, base: str, ref: str, message: str, author: str) -> Secured:
+        there = self.worktrees.get(path)
+        tip = self.refs.get(f"refs/heads/{branch}", "")
+        commit = tip if tip and self.contains(tip, base) else base
+        if there and there.files != self.commits[commit].files:
+            commit = self._keep((commit,), dict(there.files), message + author)
+        self.refs[ref] = commit
+        count = len(self._history(commit) - self._history(base))
+        return Secured(ref, commit, count, self._changed(base, commit))
+
+    def gate(self, path: str, commit: str, keep_ignored: bool = False) -> str:
+        if commit not in self.commits:
+            raise GitError(f"there is no commit {commit}")
+        self.worktrees[path] = Worktree(commit, "", dict(self.commits[commit].files))
+        return f"{ROOT}/{path}"
+
+    def merge(self, base: str, commit: str, message: str, author: str, when: float) -> Merged | Conflict:
+        if self.contains(base, commit):
+            return Merged(base, _digest(self.commits[base].files))
+        fork = self._fork(base, commit)
+        ours, theirs, origin = self.commits[base].files, self.commits[commit].files, self.commits[fork].files
+        merged, clash = dict(ours), []
+        for name in sorted(ours.keys() | theirs.keys()):
+            mine, other, was = ours.get(name), theirs.get(name), origin.get(name)
+            if other in (mine, was):
+                continue
+            if mine != was:
+                clash.append(name)
+            elif other is None:
+                del merged[name]
+            else:
+                merged[name] = other
+        if clash:
+            return Conflict(clash)
+        return Merged(self._keep((base, commit), merged, f"{message}{author}{when}"), _digest(merged))
+
+    def land(self, target: str, base: str, commit: str) -> Landed | Moved | Refused:
+        tip = self.tip(target)
+        if self.contains(tip, commit):
+            return Landed(commit)
+        if tip != base:
+            return Moved(tip)
+        if not self.contains(commit, base):
+            raise GitError(f"{commit} does not contain {base}")
+        if self.checkout.intersection(self._changed(base, commit)):
+            return Refused("local changes are in the way", "git stash")
+        self.refs[f"refs/heads/{target}"] = commit
+        self.moves.append(commit)
+        return Landed(commit)
+
+    def remove(self, path: str, secured: str) -> None:
+        if secured not in self.commits:
+            raise GitError(f"the worktree {path} stays: there is no commit {secured}")
+        self.worktrees.pop(path, None)
+
+    def _keep(self, parents: tuple[str, ...], files: Files, message: str) -> str:
+        id_ = _digest([parents, files, message])
+        self.commits[id_] = Commit(parents, files)
+        return id_
+
+    def _history(self, commit: str) -> set[str]:
+        found: set[str] = set()
+        queue = [commit]
+        while queue:
+            each = queue.pop()
+            if each not in found:
+                found.add(each)
+                queue += self.commits[each].parents
+        return found
+
+    def _fork(self, one: str, other: str) -> str:
+        shared = self._history(one) & self._history(other)
+        return max(shared, key=lambda commit: (len(self._history(commit)), commit))
+
+    def _changed(self, base: str, commit: str) -> list[str]:
+        before, after = self.commits[base].files, self.commits[commit].files
+        return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+
+
+class ScriptedSessions:
+    """Satisfies the Protocol `Sessions`. A session begins when started, unless `slow`, and ends when a test says so."""
+
+    def __init__(self, log: Log, slow: bool = False) -> None:
+        self.specs: dict[str, SessionSpec] = {}
+        self.begun: list[str] = []
+        self.slow = slow
+        self._log = log
+        self._claimed: set[str] = set()
+        self._alive: set[str] = set()
+        self._records: dict[str, SessionExited] = {}
+        self._recorded: set[str] = set()
+
+    # --- what hosts and programs do ---
+
+    def open(self) -> list[str]:
+        """The sessions whose programs run, sorted."""
+        return sorted(self._alive)
+
+    def pending(self) -> list[str]:
+        """The sessions that were asked for and that no host has taken yet, sorted."""
+        return sorted(self.specs.keys() - self._claimed)
+
+    def begin(self, session: str) -> None:
+        """A host comes up, takes the folder if nobody has, and starts the program."""
+        if session in self._claimed:
+            return
+        self._claimed.add(session)
+        self._alive.add(session)
+        self.begun.append(session)
+        spec = self.specs[session]
+        self._say(session, SessionStarted(session, spec.attempt, spec.kind, "boot", 8, 1, 7, 1))
+
+    def end(self, session: str, code: int = 0, recorded: bool = True, **words: str) -> None:
+        """The program ends, and its host says so, unless the log refused it: then only the record is left."""
+        self._alive.remove(session)
+        spec = self.specs[session]
+        ok = code == 0 and not words.get("ended_by")
+        fact = SessionExited(session, spec.attempt, code, ok=ok, seconds=1.0, **words)
+        self._records[session] = fact
+        if recorded:
+            self._recorded.add(session)
+            self._say(session, fact)
+
+    def die(self, session: str) -> None:
+        """The host is killed, and its program with it: no record, no event."""
+        self._claimed.add(session)
+        self._alive.discard(session)
+
+    # --- the Protocol ---
+
+    def start(self, spec: SessionSpec, env: dict[str, str]) -> int:
+        if spec.session in self._claimed:
+            return 0
+        self.specs[spec.session] = spec
+        if not self.slow:
+            self.begin(spec.session)
+        return 7
+
+    def running(self, session: str) -> bool:
+        return session in self._alive
+
+    def settle(self, session: str) -> bool:
+        record = self._records.get(session)
+        if record and session not in self._recorded:
+            self._recorded.add(session)
+            self._say(session, record)
+        return record is not None
+
+    def kill(self, session: str) -> None:
+        if session in self._alive:
+            self.end(session, -15, ended_by="killed", why="it was ended on request")
+        elif session in self.specs and session not in self._claimed:
+            self._claimed.add(session)
+            attempt, why = self.specs[session].attempt, "it was ended before it began"
+            self._records[session] = SessionExited(session, attempt, -15, False, 0.0, why=why, ended_by="killed")
+
+    def _say(self, session: str, fact: SessionStarted | SessionExited) -> None:
+        spec = self.specs[session]
+        self._log.append([Draft(fact, f"session/{session}", spec.issue, spec.causationid, spec.correlationid)])
+
+
+def hands(
+    repository: MemoryRepository, sessions: ScriptedSessions, log_dir: str, written: Files | None = None
+) -> Hands:
+    """What actors act with, all in memory; `written` takes the private files."""
+    kept = {} if written is None else written
+    return Hands(
+        root=ROOT,
+        runs="/runs",
+        log=log_dir,
+        run="run-1",
+        repository=repository,
+        sessions=sessions,
+        environment=dict,
+        write=kept.__setitem__,
+        author=lambda agent: f"{agent} <{agent}@swarm.invalid>",
+    )
+
+
+def _digest(of: Iterable[object]) -> str:
+    return blake2b(msgspec.json.encode(of, order="sorted"), digest_size=20).hexdigest()

@@ -1,0 +1,72 @@
+"""The README says what is true: its lists are compared with the code."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import swarm
+from swarm import cli, projections, runtimes
+from swarm.world.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def leaves(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
+    """(`swarm mail send`, its first line of help) for every command that does something."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from leaves(found, f"{path} {name}")
+    if not isinstance(command, click.Group) or command.invoke_without_command:
+        yield path, (command.help or "").strip().partition("\n")[0]
+
+
+def test_every_command_has_its_row_and_no_other_has_one() -> None:
+    rows = dict(re.findall(r"^\| `(swarm [^`]+)` \| (.*) \|$", README, re.MULTILINE))
+    assert rows == dict(leaves(cli.swarm, "swarm"))
+
+
+def test_every_dependency_has_a_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = project["dependencies"] + project["optional-dependencies"]["dev"]
+    named = README.split("## Dependencies")[1].split("\n## ")[0]
+    for requirement in needed:
+        assert re.match("[a-z-]+", requirement)[0] in named.replace("\n", " "), requirement  # type: ignore[index]
+
+
+def test_every_room_is_on_the_map() -> None:
+    for room in (ROOT / ".importlinter").read_text().split("layers =")[1].split("[")[0].replace("|", "\n").split():
+        assert f"`{room}{'.py' if room == 'cli' else '/'}`" in README
+
+
+def test_every_setting_is_shown_with_its_default() -> None:
+    shown = tomllib.loads(README.split("```toml")[1].split("```")[0])
+    defaults = Settings()
+    for table in ("start", "limits", "llm"):
+        for key in getattr(defaults, table).__struct_fields__:
+            assert key in shown[table], f"{table}.{key}"
+            if key != "prices":
+                assert shown[table][key] == getattr(getattr(defaults, table), key), f"{table}.{key}"
+
+
+def test_every_runtime_and_projection_is_named() -> None:
+    for name in [*runtimes.names(), *projections.names()]:
+        assert re.search(rf"\b{name}\b", README), name
+
+
+def test_the_newest_changelog_entry_is_this_version() -> None:
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert newest
+    assert newest[1] == swarm.__version__ == version
+
+
+def test_every_target_of_the_makefile_that_the_readme_names_exists() -> None:
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for target in re.findall(r"make (\w+)", README):
+        assert target in targets

@@ -1,0 +1,398 @@
+"""What actors rely on, asked of the real hands and of their doubles: the same suite runs over both."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import doubles
+import pytest
+import repository
+from rig import Rig, rig
+from swarm.eventlog.files import Log
+from swarm.eventlog.tail import read_all
+from swarm.world import Conflict, Landed, Merged, Moved, Refused, Repository, Secured, Sessions, SessionSpec, clock
+from swarm.world.git import Git, GitError
+from waiting import until
+
+__all__ = ["rig"]
+
+PATH, BRANCH, KIM = ".swarm/worktrees/a-1", "swarm/kim/a-1", "kim <kim@swarm.invalid>"
+WIP = "refs/swarm/wip/kim/a-1"
+
+
+class Ground(Protocol):
+    """A repository, and what agents and persons do to it."""
+
+    repo: Repository
+
+    def write(self, path: str, files: Mapping[str, str]) -> None: ...
+    def commit(self, files: Mapping[str, str]) -> str: ...
+    def files(self, commit: str) -> dict[str, str]: ...
+    def worktree(self, path: str) -> dict[str, str] | None: ...
+    def ref(self, name: str) -> str: ...
+    def obstruct(self, name: str) -> None: ...
+    def clear(self, name: str) -> None: ...
+
+
+class MemoryGround:
+    """The double."""
+
+    def __init__(self) -> None:
+        self.repo = self.memory = doubles.MemoryRepository({"a": "1\n"})
+
+    def write(self, path: str, files: Mapping[str, str]) -> None:
+        self.memory.write(path, files)
+
+    def commit(self, files: Mapping[str, str]) -> str:
+        return self.memory.commit("main", files)
+
+    def files(self, commit: str) -> dict[str, str]:
+        return {name: text.strip() for name, text in self.memory.files(commit).items()}
+
+    def worktree(self, path: str) -> dict[str, str] | None:
+        found = self.memory.worktrees.get(path)
+        return dict(found.files) if found else None
+
+    def ref(self, name: str) -> str:
+        return self.memory.refs.get(name, "")
+
+    def obstruct(self, name: str) -> None:
+        self.memory.checkout.add(name)
+
+    def clear(self, name: str) -> None:
+        self.memory.checkout.discard(name)
+
+
+class RealGround:
+    """Real git."""
+
+    def __init__(self, place: Path) -> None:
+        self.scratch = repository.make(place / "repo", {"a": "1\n"})
+        self.repo = Git(str(self.scratch.root), str(self.scratch.common))
+
+    def write(self, path: str, files: Mapping[str, str]) -> None:
+        self.scratch.write(files, self.scratch.root / path)
+
+    def commit(self, files: Mapping[str, str]) -> str:
+        return self.scratch.commit(files)
+
+    def files(self, commit: str) -> dict[str, str]:
+        return self.scratch.files(commit)
+
+    def worktree(self, path: str) -> dict[str, str] | None:
+        folder = self.scratch.root / path
+        if not folder.exists():
+            return None
+        return {each.name: each.read_text() for each in folder.iterdir() if each.name != ".git"}
+
+    def ref(self, name: str) -> str:
+        return self.scratch.git("for-each-ref", "--format=%(objectname)", name)
+
+    def obstruct(self, name: str) -> None:
+        (self.scratch.root / name).write_text("a person's own\n")
+
+    def clear(self, name: str) -> None:
+        (self.scratch.root / name).unlink()
+
+
+@pytest.fixture(params=["double", "real"])
+def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
+    return MemoryGround() if request.param == "double" else RealGround(tmp_path)
+
+
+def secure(ground: Ground, ref: str = f"refs/heads/{BRANCH}") -> Secured:
+    return ground.repo.secure(PATH, BRANCH, ground.repo.tip("main"), ref, "Do it", KIM)
+
+
+def attempt(ground: Ground, files: Mapping[str, str], name: str = "a-1") -> str:
+    """A whole attempt, from the target's tip; its commit."""
+    path, branch, tip = f".swarm/worktrees/{name}", f"swarm/kim/{name}", ground.repo.tip("main")
+    ground.repo.prepare(path, branch, tip)
+    ground.write(path, files)
+    return ground.repo.secure(path, branch, tip, f"refs/heads/{branch}", "Do it", KIM).commit
+
+
+def merged(ground: Ground, commit: str, when: float = 1e9) -> Merged:
+    result = ground.repo.merge(ground.repo.tip("main"), commit, "Merge it\n", KIM, when)
+    assert isinstance(result, Merged)
+    return result
+
+
+def test_the_tip_of_an_unknown_branch_is_an_error(ground: Ground) -> None:
+    with pytest.raises(GitError, match="no branch nowhere"):
+        ground.repo.tip("nowhere")
+
+
+def test_prepare_again_keeps_what_the_agent_did_meanwhile(ground: Ground) -> None:
+    tip = ground.repo.tip("main")
+    ground.repo.prepare(PATH, BRANCH, tip)
+    ground.write(PATH, {"b": "2\n"})
+    ground.repo.prepare(PATH, BRANCH, tip)
+    assert ground.worktree(PATH) == {"a": "1\n", "b": "2\n"}
+    assert ground.ref(f"refs/heads/{BRANCH}") == tip
+
+
+def test_prepare_again_after_the_target_moved_begins_at_the_new_tip(ground: Ground) -> None:
+    ground.repo.prepare(PATH, BRANCH, ground.repo.tip("main"))
+    moved = ground.commit({"a": "1\n", "c": "3\n"})
+    ground.repo.prepare(PATH, BRANCH, moved)
+    assert ground.worktree(PATH) == {"a": "1\n", "c": "3\n"}
+    assert ground.ref(f"refs/heads/{BRANCH}") == moved
+
+
+def test_secure_commits_what_was_left_once(ground: Ground) -> None:
+    tip = ground.repo.tip("main")
+    ground.repo.prepare(PATH, BRANCH, tip)
+    ground.write(PATH, {"b": "2\n"})
+    secured = secure(ground)
+    assert (secured.commits, secured.files) == (1, ["b"])
+    assert ground.files(secured.commit) == {"a": "1", "b": "2"}
+    assert ground.ref(f"refs/heads/{BRANCH}") == secured.commit
+    assert secure(ground) == secured
+
+
+def test_secure_of_nothing_is_the_base(ground: Ground) -> None:
+    tip = ground.repo.tip("main")
+    ground.repo.prepare(PATH, BRANCH, tip)
+    assert secure(ground) == Secured(f"refs/heads/{BRANCH}", tip, 0, [])
+
+
+def test_secure_elsewhere_leaves_the_branch_alone(ground: Ground) -> None:
+    tip = ground.repo.tip("main")
+    ground.repo.prepare(PATH, BRANCH, tip)
+    ground.write(PATH, {"b": "2\n"})
+    secured = secure(ground, WIP)
+    assert ground.ref(WIP) == secured.commit
+    assert ground.ref(f"refs/heads/{BRANCH}") == tip
+    assert secure(ground, WIP) == secured
+
+
+def test_secure_after_the_worktree_is_gone_finds_what_the_branch_has(ground: Ground) -> None:
+    ground.repo.prepare(PATH, BRANCH, ground.repo.tip("main"))
+    ground.write(PATH, {"b": "2\n"})
+    secured = secure(ground)
+    ground.repo.remove(PATH, secured.commit)
+    assert secure(ground) == secured
+
+
+def test_remove_refuses_without_the_commit_and_does_it_once(ground: Ground) -> None:
+    tip = ground.repo.tip("main")
+    ground.repo.prepare(PATH, BRANCH, tip)
+    for missing in ("", "f" * 40):
+        with pytest.raises(GitError, match="stays"):
+            ground.repo.remove(PATH, missing)
+    assert ground.worktree(PATH) is not None
+    ground.repo.remove(PATH, tip)
+    assert ground.worktree(PATH) is None
+    ground.repo.remove(PATH, tip)
+
+
+def test_gate_puts_the_worktree_at_exactly_the_commit(ground: Ground) -> None:
+    commit = attempt(ground, {"b": "2\n"})
+    for _ in range(2):
+        where = ground.repo.gate(".swarm/worktrees/merger", commit)
+        assert where.endswith("/.swarm/worktrees/merger")
+        assert ground.worktree(".swarm/worktrees/merger") == {"a": "1\n", "b": "2\n"}
+        ground.write(".swarm/worktrees/merger", {"a": "changed\n", "left": "over\n"})
+    with pytest.raises(GitError, match="no commit"):
+        ground.repo.gate(".swarm/worktrees/merger", "f" * 40)
+
+
+def test_the_same_merge_is_the_same_commit(ground: Ground) -> None:
+    commit = attempt(ground, {"b": "2\n"})
+    ground.commit({"c": "3\n"})
+    first = merged(ground, commit)
+    assert merged(ground, commit) == first
+    assert merged(ground, commit, when=2e9).commit != first.commit
+    assert ground.files(first.commit) == {"a": "1", "b": "2", "c": "3"}
+    assert ground.repo.tip("main") != first.commit
+
+
+def test_a_conflict_names_its_files(ground: Ground) -> None:
+    commit = attempt(ground, {"a": "mine\n", "b": "2\n"})
+    ground.commit({"a": "theirs\n"})
+    result = ground.repo.merge(ground.repo.tip("main"), commit, "Merge it\n", KIM, 1e9)
+    assert result == Conflict(["a"])
+
+
+def test_merging_what_the_target_has_is_the_target(ground: Ground) -> None:
+    commit = attempt(ground, {"b": "2\n"})
+    tip = ground.repo.tip("main")
+    ground.repo.land("main", tip, merged(ground, commit).commit)
+    landed = ground.repo.tip("main")
+    assert merged(ground, commit).commit == landed
+
+
+def test_landing_moves_the_target_once(ground: Ground) -> None:
+    commit, tip = attempt(ground, {"b": "2\n"}), ground.repo.tip("main")
+    merge = merged(ground, commit).commit
+    assert ground.repo.land("main", tip, merge) == Landed(merge)
+    assert ground.repo.tip("main") == merge
+    assert ground.repo.land("main", tip, merge) == Landed(merge)
+    after = ground.commit({"c": "3\n"})
+    assert ground.repo.land("main", tip, merge) == Landed(merge)
+    assert ground.repo.tip("main") == after
+
+
+def test_landing_on_a_target_that_moved_does_nothing(ground: Ground) -> None:
+    commit, tip = attempt(ground, {"b": "2\n"}), ground.repo.tip("main")
+    merge = merged(ground, commit).commit
+    moved = ground.commit({"c": "3\n"})
+    assert ground.repo.land("main", tip, merge) == Moved(moved)
+    assert ground.repo.tip("main") == moved
+
+
+def test_landing_what_would_lose_commits_is_an_error(ground: Ground) -> None:
+    commit = attempt(ground, {"b": "2\n"})
+    tip = ground.commit({"c": "3\n"})
+    with pytest.raises(GitError, match="does not contain"):
+        ground.repo.land("main", tip, commit)
+    assert ground.repo.tip("main") == tip
+
+
+def test_landing_over_a_persons_file_is_refused_until_it_is_out_of_the_way(ground: Ground) -> None:
+    commit, tip = attempt(ground, {"b": "2\n"}), ground.repo.tip("main")
+    merge = merged(ground, commit).commit
+    ground.obstruct("b")
+    for _ in range(2):
+        result = ground.repo.land("main", tip, merge)
+        assert isinstance(result, Refused)
+        assert result.command.startswith("git ")
+        assert ground.repo.tip("main") == tip
+    ground.clear("b")
+    assert ground.repo.land("main", tip, merge) == Landed(merge)
+
+
+# --- sessions -------------------------------------------------------------------------------------
+
+
+class Theatre(Protocol):
+    """Sessions, and what their programs and hosts do."""
+
+    sessions: Sessions
+
+    def spec(self, session: str) -> SessionSpec: ...
+    def begin(self, session: str) -> None: ...
+    def end(self, session: str, code: int, recorded: bool = True) -> None: ...
+    def die(self, session: str) -> None: ...
+    def events(self, kind: str) -> list[tuple[str, str]]: ...
+
+
+class MemoryTheatre:
+    """The double, on a real log."""
+
+    def __init__(self, place: Path) -> None:
+        self.folder = str(place / "log")
+        (place / "log").mkdir()
+        self.log = Log(self.folder, "n1", clock.now, clock.entropy)
+        self.sessions = self.scripted = doubles.ScriptedSessions(self.log)
+
+    def spec(self, session: str) -> SessionSpec:
+        return SessionSpec(
+            session=session, issue="a", attempt=1, kind="gate", argv=["x"], cwd="/", run_dir="/", log_dir="/"
+        )
+
+    def begin(self, session: str) -> None:
+        self.sessions.start(self.spec(session), {})
+
+    def end(self, session: str, code: int, recorded: bool = True) -> None:
+        self.scripted.end(session, code, recorded)
+
+    def die(self, session: str) -> None:
+        self.scripted.die(session)
+
+    def events(self, kind: str) -> list[tuple[str, str]]:
+        return [(e.data.session, e.subject) for e in read_all(self.folder) if e.type == kind]
+
+
+class RealTheatre:
+    """Real hosts and processes: each program waits for a line that says its exit code."""
+
+    def __init__(self, real: Rig) -> None:
+        self.rig, self.sessions = real, real.sessions
+
+    def spec(self, session: str) -> SessionSpec:
+        return self.rig.spec(f"until read code < {session}.code; do sleep 0.01; done 2>/dev/null; exit $code", session)
+
+    def begin(self, session: str) -> None:
+        self.sessions.start(self.spec(session), self.rig.env)
+        self.rig.started(session)
+
+    def end(self, session: str, code: int, recorded: bool = True) -> None:
+        if not recorded:  # its folder leads nowhere: the record is all it can leave
+            self.rig.log_dir.rename(self.rig.place / "hidden")
+        (self.rig.place / f"{session}.code").write_text(f"{code}\n")
+        host = self.rig.host(session)
+        until(lambda: not self.rig.sessions.alive(host), what="the host to go")
+        if not recorded:
+            (self.rig.place / "hidden").rename(self.rig.log_dir)
+
+    def die(self, session: str) -> None:
+        from swarm.world import processes
+
+        host, program = self.rig.host(session), self.rig.started(session)
+        processes.send(host, 9)
+        processes.send(program, 9)
+        until(lambda: not self.rig.running(), what="both to go")
+
+    def events(self, kind: str) -> list[tuple[str, str]]:
+        return [(e["data"]["session"], e["subject"]) for e in self.rig.lines() if e["type"] == kind]
+
+
+@pytest.fixture(params=["double", "real"])
+def theatre(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Theatre]:
+    if request.param == "real":
+        yield RealTheatre(request.getfixturevalue("rig"))
+        return
+    made = MemoryTheatre(tmp_path)
+    yield made
+    made.log.close()
+
+
+def test_a_session_runs_until_its_program_ends_and_says_both(theatre: Theatre) -> None:
+    assert not theatre.sessions.running("s")
+    theatre.begin("s")
+    issue = theatre.spec("s").issue
+    assert theatre.sessions.running("s")
+    assert theatre.events("session.started") == [("s", issue)]
+    assert not theatre.sessions.settle("s")
+    theatre.end("s", 3)
+    assert not theatre.sessions.running("s")
+    assert theatre.events("session.exited") == [("s", issue)]
+
+
+def test_a_session_starts_once(theatre: Theatre) -> None:
+    theatre.begin("s")
+    assert theatre.sessions.start(theatre.spec("s"), {}) == 0
+    theatre.end("s", 0)
+    assert theatre.sessions.start(theatre.spec("s"), {}) == 0
+    assert len(theatre.events("session.started")) == 1
+
+
+def test_an_end_that_could_not_be_logged_is_settled_once(theatre: Theatre) -> None:
+    theatre.begin("s")
+    theatre.end("s", 3, recorded=False)
+    assert theatre.events("session.exited") == []
+    assert not theatre.sessions.running("s")
+    assert theatre.sessions.settle("s")
+    assert theatre.sessions.settle("s")
+    assert len(theatre.events("session.exited")) == 1
+
+
+def test_a_host_that_died_runs_no_more_and_left_no_record(theatre: Theatre) -> None:
+    theatre.begin("s")
+    theatre.die("s")
+    assert not theatre.sessions.running("s")
+    assert not theatre.sessions.settle("s")
+    assert theatre.sessions.start(theatre.spec("s"), {}) == 0
+
+
+def test_killing_ends_what_runs_and_harms_nothing_else(theatre: Theatre) -> None:
+    theatre.begin("s")
+    theatre.sessions.kill("s")
+    until(lambda: theatre.events("session.exited"), what="its end")
+    until(lambda: not theatre.sessions.running("s"), what="its host to go")
+    theatre.sessions.kill("s")
+    theatre.sessions.kill("unheard-of")
+    assert len(theatre.events("session.exited")) == 1
+    assert not theatre.sessions.settle("unheard-of")
