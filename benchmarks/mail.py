@@ -12,12 +12,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from scratch import repository, swarm
-
 from swarm.eventlog.events import MailSent
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.place import find, node_of
 from swarm.world import clock
+
+from scratch import repository, swarm
 
 EVENTS = 10_000
 

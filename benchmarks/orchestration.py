@@ -9,14 +9,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scratch import repository, swarm
-
 from swarm.eventlog.events import IssueOpened
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.ids import time_of
 from swarm.eventlog.place import find, node_of
 from swarm.eventlog.tail import read_all
 from swarm.world import clock
+
+from scratch import repository, swarm
 
 ISSUES, SECONDS, AGENTS = 40, 1.0, 4
 

@@ -43,7 +43,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = ["| what | measured | baseline, same run | ratio | goal |", "|---|---|---|---|---|"]
     for row in rows:
         sign = "≥" if row.get("more_is_better") else "≤"
-        goal = f"{sign} {row['goal']:g}" if row.get("goal") else "–"
+        goal = f"{sign} {row['goal']:g}" if row.get("goal") else "-"
         lines.append(
             f"| {row['what']} | {row['measured']} | {row['baseline']}: {row['base']} | {row['ratio']:.2f} | {goal} |"
         )

@@ -1,7 +1,8 @@
 """From an append to an actor having handled it, against a raw inotify loop by ctypes in the same run.
 
-Both sides: a child process appends one line every few milliseconds, with the time of the append in it; the reader notes
-when it has the line. The baseline blocks in read(2) on an inotify descriptor; ours is the whole way: watchdog, Pykka, ledger.
+Both sides: a child process appends one line every few milliseconds, with the time of the append in it; the reader
+notes when it has the line. The baseline blocks in read(2) on an inotify descriptor; ours is the whole way: watchdog,
+Pykka, ledger.
 """
 
 import contextlib

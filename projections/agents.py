@@ -136,7 +136,7 @@ class Attempt(msgspec.Struct):
 
 
 class State:
-    """All attempts. `live` are those with something left to do (their worktree still exists, or they have not ended)."""
+    """All attempts. `live` are those with something left to do: not ended, or their worktree still exists."""
 
     def __init__(self) -> None:
         self.attempts: dict[tuple[str, int], Attempt] = {}

@@ -6,7 +6,6 @@ Who a letter reaches is not known here: that is `mailbox/`.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import msgspec
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
 import msgspec
+
 from swarm.actors.hands import Hands
 from swarm.eventlog.events import SessionExited, SessionStarted
 from swarm.eventlog.files import Draft, Log

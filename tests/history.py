@@ -6,6 +6,7 @@ from itertools import count
 from typing import Any
 
 import msgspec
+
 from swarm.actors.command import Command, Decide
 from swarm.eventlog.events import (
     GateFinished,

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from swarm.eventlog.files import Log
 from swarm.world import Identity, SessionSpec, processes
 from swarm.world.host import open_log
 from swarm.world.runfolder import RunFolder
 from swarm.world.sessions import HostedSessions
+
 from waiting import until
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from swarm.eventlog.fact import Event
 from swarm.eventlog.tail import read_all
+
 from waiting import until
 
 SWARM = str(Path(sys.executable).with_name("swarm"))

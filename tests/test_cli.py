@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+
 from swarm import cli
 from swarm.cli import run
 from swarm.eventlog.errors import SwarmError, UsageError

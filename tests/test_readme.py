@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+
 import swarm
 from swarm import cli, projections, runtimes
 from swarm.world.settings import Settings

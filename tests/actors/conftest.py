@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from doubles import MemoryRepository, ScriptedSessions, hands
-from history import BEGIN, History
+
 from swarm.actors.hands import Hands
 from swarm.eventlog.files import Log
+
+from doubles import MemoryRepository, ScriptedSessions, hands
+from history import BEGIN, History
 
 
 class Bench:

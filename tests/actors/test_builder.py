@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from history import BASE, History, commit, decided, deeds
+
 from swarm.actors import builder
 from swarm.actors.attempts import Prepare, Remove, Run, Secure
 from swarm.actors.builder import JudgeGate, RejectEmpty, SkipGate, StartGate
@@ -25,6 +25,8 @@ from swarm.eventlog.events import (
 )
 from swarm.eventlog.fact import Fact
 
+from history import BASE, History, commit, decided, deeds
+
 PATH, BRANCH = ".swarm/worktrees/a-1", "swarm/builder-1/a-1"
 
 
@@ -39,6 +41,25 @@ def one(h: History) -> Any:
 
 def said(command: Command, bench: Any) -> list[Fact]:
     return [each.fact for each in builder.perform(command, bench.hands)]
+
+
+def secure_of(**changes: Any) -> Secure:
+    given: dict[str, Any] = {
+        "issue": "a",
+        "attempt": 1,
+        "agent": "kim",
+        "title": "Do a",
+        "path": PATH,
+        "branch": BRANCH,
+        "base": BASE,
+        "wip": False,
+        "why": "",
+        "detail": "",
+        "final": False,
+        "ended": False,
+        "cause": "cause",
+    }
+    return Secure(**(given | changes))
 
 
 def remove(h: History, attempt: int = 1) -> str:
@@ -171,10 +192,10 @@ def test_what_the_runtime_cannot_run_is_final(bench: Any, changes: dict[str, str
 def test_what_ended_well_is_secured_on_its_branch(h: History, bench: Any) -> None:
     h.to("exited")
     secure = one(h)
-    assert (type(secure), secure.why, secure.final, secure.ended) == (Secure, "", False, False)
+    assert (type(secure), secure.wip, secure.why, secure.final, secure.ended) == (Secure, False, "", False, False)
     bench.repository.prepare(PATH, BRANCH, bench.repository.tip("main"))
     bench.repository.write(PATH, {"new": "1\n"})
-    secure = Secure("a", 1, "kim", "Do a", PATH, BRANCH, bench.repository.tip("main"), "", "", False, False, "cause")
+    secure = secure_of(base=bench.repository.tip("main"))
     (fact,) = said(secure, bench)
     assert isinstance(fact, WorkSecured)
     assert (fact.ref, fact.commits, fact.files) == (f"refs/heads/{BRANCH}", 1, ["new"])
@@ -183,11 +204,11 @@ def test_what_ended_well_is_secured_on_its_branch(h: History, bench: Any) -> Non
 def test_what_a_failing_agent_left_goes_to_a_wip_ref_and_no_further(h: History, bench: Any) -> None:
     h.to("exited", ok=False, code=3, why="exit code 3", tail="oh no")
     secure = one(h)
-    assert (secure.why, secure.detail, secure.final) == ("exit code 3", "oh no", False)
+    assert (secure.wip, secure.why, secure.detail, secure.final) == (True, "exit code 3", "oh no", False)
     bench.repository.prepare(PATH, BRANCH, bench.repository.tip("main"))
     bench.repository.write(PATH, {"half": "1\n"})
     base = bench.repository.tip("main")
-    secure = Secure("a", 1, "kim", "Do a", PATH, BRANCH, base, secure.why, "oh no", False, False, "cause")
+    secure = secure_of(base=base, wip=secure.wip, why=secure.why, detail="oh no")
     kept, rejected = said(secure, bench)
     assert isinstance(kept, WorkSecured)
     assert kept.ref == "refs/swarm/wip/kim/a-1"
@@ -311,8 +332,7 @@ def test_what_is_called_off_is_secured_before_it_is_removed(h: History, stage: s
     h.to(stage)
     h.add(AttemptCancelled(1, "closed"), "a")
     secure = one(h)
-    assert (type(secure), secure.ended) == (Secure, True)
-    assert secure.why, "not on its branch"
+    assert (type(secure), secure.ended, secure.wip) == (Secure, True, True)
     h.secured("a", 1)
     assert one(h) == Remove("a", 1, PATH, BRANCH, commit("a-1"))
     remove(h)
@@ -322,7 +342,7 @@ def test_what_is_called_off_is_secured_before_it_is_removed(h: History, stage: s
 def test_securing_what_has_ended_does_not_fail_it_again(bench: Any) -> None:
     base = bench.repository.tip("main")
     bench.repository.prepare(PATH, BRANCH, base)
-    facts = said(Secure("a", 1, "kim", "Do a", PATH, BRANCH, base, "ended", "", False, True, "cause"), bench)
+    facts = said(secure_of(base=base, wip=True, why="cancelled", ended=True), bench)
     assert [type(fact) for fact in facts] == [WorkSecured]
 
 
@@ -376,7 +396,7 @@ def test_removing_needs_the_commit_and_says_what_holds_the_work(bench: Any) -> N
     [
         (Prepare("a", 1, PATH, BRANCH, "main", "cause"), False),
         (run_of(), False),
-        (Secure("a", 1, "kim", "Do a", PATH, BRANCH, BASE, "", "", False, False, "cause"), False),
+        (secure_of(), False),
         (StartGate("a", 1, "a-1-gate", PATH, BASE, "make test", "cause"), True),
     ],
 )
@@ -390,7 +410,7 @@ def test_what_the_world_refuses_ends_the_attempt_with_its_words(command: Command
     "command",
     [
         Remove("a", 1, PATH, BRANCH, BASE),
-        Secure("a", 1, "kim", "Do a", PATH, BRANCH, BASE, "ended", "", False, True, "cause"),
+        secure_of(wip=True, ended=True),
     ],
 )
 def test_what_has_ended_is_only_tried_again_later(command: Command) -> None:

@@ -13,10 +13,9 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from doubles import ROOT, MemoryRepository, ScriptedSessions, hands
-from history import BEGIN, snapshot
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+
 from swarm.actors.command import Command, Decide, Said, Step
 from swarm.actors.ledger import Ledger
 from swarm.actors.shell import Actor
@@ -40,6 +39,9 @@ from swarm.eventlog.fact import Event, Fact
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.tail import Tail, read_all
 from swarm.projections import Board, agents, issues
+
+from doubles import ROOT, MemoryRepository, ScriptedSessions, hands
+from history import BEGIN, snapshot
 
 CLEAN = {"README": "hello\n"}
 WORKS = ("well", "fails", "nothing", "breaks", "clashes", "dies", "unrecorded", "dirty failure")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from history import History, decided
+
 from swarm.actors import coordinator
 from swarm.actors.command import Decide
 from swarm.eventlog.events import (
@@ -25,6 +25,8 @@ from swarm.eventlog.events import (
 )
 from swarm.eventlog.fact import Fact
 from swarm.projections import issues
+
+from history import History, decided
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
-from history import History
+
 from swarm.actors import gates
 from swarm.eventlog.events import SessionExited
 from swarm.projections import agents
+
+from history import History
 
 
 def session(h: History, name: str = "a-1-gate") -> agents.Session:

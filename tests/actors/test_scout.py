@@ -3,13 +3,15 @@
 from typing import Any
 
 import pytest
-from history import History, commit, deeds
+
 from swarm.actors import builder, scout
 from swarm.actors.attempts import Prepare, Remove, Secure
 from swarm.actors.command import Command
 from swarm.actors.scout import Report
 from swarm.eventlog.errors import SwarmError
 from swarm.eventlog.events import FindingsReported, WorkRejected
+
+from history import History, commit, deeds
 
 
 @pytest.fixture
@@ -28,7 +30,9 @@ def test_a_scout_is_prepared_and_secured_like_everybody(s: History) -> None:
     assert [type(command) for command in due(s)] == [Prepare]
     assert builder.due(s.board(), s.now) == []
     s.to("exited", "s")
-    assert [type(command) for command in due(s)] == [Secure]
+    (secure,) = due(s)
+    assert isinstance(secure, Secure)
+    assert (secure.wip, secure.why) == (True, ""), "kept, but on no branch that could land"
 
 
 def test_a_builders_attempt_is_left_to_the_builder(h: History) -> None:

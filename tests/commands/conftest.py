@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import repository
+
 from swarm.cli import run
 from swarm.commands import Home
 from swarm.eventlog import place
 from swarm.eventlog.events import IssueAssigned
 from swarm.projections import issues
 from swarm.world.clock import entropy
+
+import repository
 
 
 class Result(NamedTuple):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from swarm.commands import Home
 from swarm.eventlog.events import (
     FindingsReported,

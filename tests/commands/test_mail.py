@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from swarm.commands import Home
 from swarm.eventlog.events import IssueOpened, MailAcked, MailDeadLettered, MailDelivered, MailSent
 from swarm.eventlog.tail import read_all
+
 from waiting import until
 
 KEYS = ["id", "from", "to", "type", "priority", "issue", "body", "status", "at"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from swarm.eventlog.errors import LogError
 from swarm.eventlog.events import MailSent
 from swarm.eventlog.fact import Event

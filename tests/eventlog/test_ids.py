@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from swarm.eventlog import ids
 from swarm.eventlog.errors import LogError
 from swarm.eventlog.ids import Minter

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from swarm.eventlog import events as facts
 from swarm.eventlog.errors import LogError
 from swarm.eventlog.fact import Event, Fact, Unknown, vocabulary

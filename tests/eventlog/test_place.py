@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from swarm.eventlog.errors import UsageError
 from swarm.eventlog.place import Place, find, initialise, node_of
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from swarm.eventlog.errors import LogError
 from swarm.eventlog.events import IssueOpened, MailSent
 from swarm.eventlog.fact import Event

@@ -5,6 +5,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from swarm.eventlog import events as page
 from swarm.eventlog.errors import UsageError
 from swarm.eventlog.fact import Fact, Unknown, vocabulary

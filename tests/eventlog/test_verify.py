@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from swarm.eventlog.events import IssueOpened, MailSent
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.lines import decode_block, digest

@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable
 
 import pytest
+
 from swarm.eventlog.events import MailSent
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.tail import Tail
 from swarm.eventlog.watcher import Watcher
+
 from waiting import until
 
 OpenLog = Callable[..., Log]

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from swarm.eventlog.tail import read_all
+
 import repository
 from stage import Stage
-from swarm.eventlog.tail import read_all
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from stage import Stage
 from waiting import until
 

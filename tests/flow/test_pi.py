@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from llm import MODEL, PRICES, Proxy, tools
 from scripted_model import play
 from stage import Stage

@@ -8,6 +8,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
+
 from stage import Stage
 from waiting import until
 

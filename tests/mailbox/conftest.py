@@ -1,6 +1,7 @@
 """A log in memory, for pure rooms: `log.say(…)` appends, `log.board` is what the log comes to."""
 
 import pytest
+
 from swarm.eventlog.events import IssueAssigned, IssueOpened, MailSent, WorkRejected
 from swarm.eventlog.fact import Fact
 from swarm.eventlog.lines import envelope

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from swarm.eventlog.errors import UsageError
 from swarm.eventlog.events import IssueClosed
 from swarm.mailbox import addresses

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+
 from swarm.eventlog import events as page
 from swarm.eventlog.fact import Event, Fact, vocabulary
 from swarm.eventlog.ids import rfc3339

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from swarm.eventlog.errors import UsageError
 from swarm.runtimes import Llm, Task, Usage, pi
 

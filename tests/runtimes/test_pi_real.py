@@ -5,10 +5,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from llm import MODEL, PRICES, Proxy, tools
-from scripted_model import Step, play
+
 from swarm.runtimes import Llm, Outcome, Task, pi
 from swarm.world.spend import SpendFile
+
+from llm import MODEL, PRICES, Proxy, tools
+from scripted_model import Step, play
 from waiting import until
 
 pytestmark = pytest.mark.pi

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from swarm import runtimes
 from swarm.eventlog.errors import UsageError
 from swarm.runtimes import Llm, Outcome, Reader, Runtime, Task, ending, one_line, runtime

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from swarm.eventlog.errors import UsageError
 from swarm.runtimes import Outcome, Task, shell
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from swarm.runtimes import Outcome, Usage
 from swarm.world.capture import LINE, Account, RawLog, Ring
 

@@ -4,14 +4,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-import doubles
 import pytest
-import repository
-from rig import Rig, rig
+
 from swarm.eventlog.files import Log
 from swarm.eventlog.tail import read_all
 from swarm.world import Conflict, Landed, Merged, Moved, Refused, Repository, Secured, Sessions, SessionSpec, clock
 from swarm.world.git import Git, GitError
+
+import doubles
+import repository
+from rig import Rig, rig
 from waiting import until
 
 __all__ = ["rig"]

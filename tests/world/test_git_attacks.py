@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from repository import make
+
 from swarm.world import Landed, Merged
 from swarm.world.door import Door, Place
 from swarm.world.git import Git, GitError
+
+from repository import make
 
 AUTHOR = "kim (swarm) <kim@swarm.invalid>"
 BRANCH = "swarm/kim/i-1"

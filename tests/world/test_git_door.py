@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from repository import make
+
 from swarm.eventlog.errors import UsageError
 from swarm.world.door import Door, erase
 from swarm.world.git import Git, GitError
+
+from repository import make
 
 HOUSE = Path(__file__).resolve().parents[2]
 ROOMS = ("actors", "commands", "eventlog", "mailbox", "projections", "runtimes", "world")

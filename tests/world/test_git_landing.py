@@ -6,9 +6,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from repository import Scratch, make
+
 from swarm.world import Conflict, Landed, Merged, Moved, Refused
 from swarm.world.git import Git, GitError
+
+from repository import Scratch, make
 
 AUTHOR = "kim (swarm) <kim@swarm.invalid>"
 

@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
-from repository import Scratch, make
-from waiting import until
+
 from swarm.world import Secured
 from swarm.world.git import Git, GitError
+
+from repository import Scratch, make
+from waiting import until
 
 AUTHOR = "kim (swarm) <kim@swarm.invalid>"
 BRANCH = "swarm/kim/i-1"

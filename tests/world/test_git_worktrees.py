@@ -10,9 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from repository import Scratch, make
+
 from swarm.world.door import Door
 from swarm.world.git import Git, GitError
+
+from repository import Scratch, make
 from waiting import until
 
 AUTHOR = "kim (swarm) <kim@swarm.invalid>"

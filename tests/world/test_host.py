@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from rig import Rig, rig
+
 from swarm.world import processes
+
+from rig import Rig, rig
 from waiting import until
 
 __all__ = ["rig"]

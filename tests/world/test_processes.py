@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
+
 from swarm.world import processes
+
 from waiting import until
 
 

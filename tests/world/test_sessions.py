@@ -10,10 +10,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from rig import Rig, rig
+
 from swarm.eventlog.errors import UsageError
 from swarm.world import Identity, processes
 from swarm.world.runfolder import NOBODY, ExitRecord
+
+from rig import Rig, rig
 from waiting import until
 
 __all__ = ["rig"]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from swarm.eventlog.errors import UsageError
 from swarm.world.settings import LlmSettings, RuntimeSettings, Settings, Start, load
 

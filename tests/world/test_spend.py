@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from swarm.eventlog.errors import SwarmError
 from swarm.world import Spend
 from swarm.world.spend import SpendFile
