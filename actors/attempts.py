@@ -6,6 +6,7 @@ Rule: nothing is removed that was not secured, and each step is due exactly as l
 from ..eventlog.errors import SwarmError, UsageError
 from ..eventlog.events import (
     AttemptCancelled,
+    MergeLanded,
     MergeRejected,
     SessionKillRequested,
     SessionRequested,
@@ -65,11 +66,15 @@ class Secure(Step, frozen=True):
 
 
 class Remove(Step, frozen=True):
-    """Delete the worktree; its work is in `secured`."""
+    """Remove the worktree; its work is in `secured`, so that `branch`, if it is named, may go too.
+
+    `recycle`: every process that ran in it is known to have ended, so its folder may be used again.
+    """
 
     path: str
     branch: str
     secured: str
+    recycle: bool
 
 
 def session_name(attempt: agents.Attempt) -> str:
@@ -179,7 +184,10 @@ def _ending(board: Board, attempt: agents.Attempt) -> Command | None:
         return _kill(attempt, running)
     if secured is None:
         return _secure(board, attempt, prepared)
-    return Remove(attempt.issue, attempt.number, prepared.path, prepared.branch, secured.commit)
+    elsewhere = MergeLanded in attempt.latest or secured.ref != f"refs/heads/{prepared.branch}"
+    branch = prepared.branch if elsewhere else ""
+    recycle = not any(session.lost for session in attempt.sessions.values())
+    return Remove(attempt.issue, attempt.number, prepared.path, branch, secured.commit, recycle)
 
 
 def _kill(attempt: agents.Attempt, running: list[agents.Session]) -> Decide | None:
@@ -212,7 +220,9 @@ def perform(command: Command, hands: Hands) -> list[Said]:
         case Secure():
             return _do_secure(command, hands)
         case Remove():
-            hands.repository.remove(command.path, command.secured)
+            hands.repository.remove(command.path, command.secured, recycle=command.recycle)
+            if command.branch:
+                hands.repository.delete_branch(command.branch, command.secured)
             gone = WorktreeRemoved(attempt=command.attempt, path=command.path, secured=command.secured)
             return [Said(command.issue, gone)]
     raise TypeError(f"not a step of an attempt: {command}")

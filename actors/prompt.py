@@ -23,7 +23,7 @@ def compose(issue: str, title: str, body: str, role: str, agent: str, failure: s
     """The prompt of one attempt. `failure` and `output` say what became of the attempt before, if there was one."""
     parts = [f"# {printable(title)}", printable(body).strip(), SCOUT if role == "scout" else BUILDER]
     if failure:
-        again = f"This was tried before and failed: {failure}"
+        again = f"This was tried before and failed: {printable(failure)}"
         parts.append(f"{again}\n\n{printable(output)[-6000:]}" if output else again)
     parts += [MAIL, f"You are {agent}; the task is {issue}."]
     return "\n\n".join(part for part in parts if part) + "\n"

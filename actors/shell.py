@@ -117,8 +117,8 @@ class Shell(pykka.ThreadingActor):
         try:
             self._say(command, self._perform(command))
         except BaseException as error:  # noqa: BLE001  # it is raised again in the actor's own thread
-            self.actor_ref.tell(error)
-        finally:
+            self.actor_ref.tell(error)  # the key stays taken: this actor is not to begin it again before it ends
+        else:
             self._doing.discard(command.key)
             self._desk.ring(self.actor_ref)
 

@@ -56,7 +56,7 @@ class System:
         show: Callable[[Event[Any]], None],
     ) -> None:
         self._log, self._now, self._show, self._settings = log, now, show, settings
-        self._run, self._log_dir = hands.run, log_dir
+        self._run, self._log_dir, self._repository = hands.run, log_dir, hands.repository
         self._ledger = Ledger(log, Tail(log_dir), hands.run, now)
         self._staff = Staff(self._ledger, hands, now, self._crashed)
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -80,6 +80,7 @@ class System:
         try:
             with self._at_work():
                 ending = self._watch(until_idle)
+            self._repository.tidy()
         finally:
             self._ledger.catch_up()
             self._tell()

@@ -183,7 +183,7 @@ def kill(name: str) -> None:
     sessions = [session for attempt in attempts for session in _own_sessions(attempt)]
     if running.holder(os.path.join(home.place.home, "run.lock")) is None:
         _end(home.place, sessions)
-    _wait(home.place, name, sessions)
+    wait_for_end(home.place.runs, name, sessions)
     held = ", ".join(dict.fromkeys(attempt.issue for attempt in attempts))
     say(f"{name} is ended; {held} is blocked until: swarm issue reopen {attempts[0].issue}")
 
@@ -229,23 +229,23 @@ def _end(place: Place, sessions: Sequence[agents.Session]) -> None:
         hosted = HostedSessions(place.runs, log)
         for session in sessions:
             hosted.kill(session.id)
-        _until(lambda: not any(hosted.running(session.id) for session in sessions))
+        _until(lambda: not any(hosted.running(session.id) for session in sessions), PATIENCE)
         for session in sessions:
             hosted.settle(session.id)
     finally:
         log.close()
 
 
-def _wait(place: Place, name: str, sessions: Sequence[agents.Session]) -> None:
-    """Raises SwarmError if a process is still there after `PATIENCE` seconds."""
-    processes = [process for session in sessions for process in processes_of(place.runs, session) if process]
-    if not _until(lambda: not any(alive(process) for process in processes)):
+def wait_for_end(runs: str, name: str, sessions: Sequence[agents.Session], patience: float = PATIENCE) -> None:
+    """Return when the processes of these sessions are gone; raises SwarmError if one is there after that time."""
+    processes = [process for session in sessions for process in processes_of(runs, session) if process]
+    if not _until(lambda: not any(alive(process) for process in processes), patience):
         left = " ".join(str(process.pid) for process in processes if alive(process))
-        raise SwarmError(f"{name} is still there after {PATIENCE:.0f} s", f"kill -9 {left}")
+        raise SwarmError(f"{name} is still there after {patience:g} s", f"kill -9 {left}")
 
 
-def _until(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + PATIENCE
+def _until(condition: Callable[[], bool], patience: float) -> bool:
+    deadline = time.monotonic() + patience
     while not condition():
         if time.monotonic() > deadline:
             return False

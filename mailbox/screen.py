@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..eventlog.telling import one_line, short
+from ..eventlog.text import printable
 from ..projections import Board, issues
 from ..projections.issues import BLOCKED, DONE, IN_PROGRESS, OPEN
 from . import letters, views
@@ -78,7 +79,7 @@ def _merges(board: Board) -> Iterable[str]:
     held = [row for row in waiting if row["status"] == "held"]
     for row in held[:_HELD]:
         yield f"  {one_line(row['issue'])} is ready to land, but git says: {one_line(row['reason'])}"
-        yield f"{_COMMAND}{one_line(row['command'], 1000)}"
+        yield f"{_COMMAND}{printable(row['command'])}"
     yield from _more(len(held) - _HELD)
     moving = [row for row in waiting if row["status"] != "held"]
     yield from _columns(

@@ -135,10 +135,20 @@ class MemoryRepository:
         self.moves.append(commit)
         return Landed(commit)
 
-    def remove(self, path: str, secured: str) -> None:
+    def remove(self, path: str, secured: str, recycle: bool = False) -> None:
         if secured not in self.commits:
             raise GitError(f"the worktree {path} stays: there is no commit {secured}")
         self.worktrees.pop(path, None)
+
+    def delete_branch(self, branch: str, kept: str) -> bool:
+        tip = self.refs.get(f"refs/heads/{branch}", "")
+        if tip and not self.contains(kept, tip):
+            return False
+        self.refs.pop(f"refs/heads/{branch}", None)
+        return True
+
+    def tidy(self) -> None:
+        """There is nothing to tidy."""
 
     def _keep(self, parents: tuple[str, ...], files: Files, message: str) -> str:
         id_ = _digest([parents, files, message])

@@ -93,8 +93,18 @@ class Repository(Protocol):
         out.
         """
 
-    def remove(self, path: str, secured: str) -> None:
-        """Delete the worktree. Refuses (GitError) unless the commit `secured` exists. Gone already: fine."""
+    def remove(self, path: str, secured: str, recycle: bool = False) -> None:
+        """Delete the worktree. Refuses (GitError) unless the commit `secured` exists. Gone already: fine.
+
+        With `recycle` its folder may be kept aside, to be cleaned and used by a later `prepare`: never for one in which
+        something may still run.
+        """
+
+    def delete_branch(self, branch: str, kept: str) -> bool:
+        """Delete a branch of the swarm, if all that is on it is in `kept` too; True if it is gone."""
+
+    def tidy(self) -> None:
+        """Delete the folders that were kept aside."""
 
 
 # --- sessions -------------------------------------------------------------------------------------

@@ -106,15 +106,23 @@ class Git:
         _check_ids(base, commit)
         return landing.land(self._door, target, base, commit)
 
-    def remove(self, path: str, secured: str) -> None:
-        """Delete the worktree, if the commit `secured` exists."""
-        worktrees.remove(self._door, path, secured)
+    def remove(self, path: str, secured: str, recycle: bool = False) -> None:
+        """Delete the worktree, or set its folder aside, if the commit `secured` exists."""
+        worktrees.remove(self._door, path, secured, recycle)
 
-    def delete_branch(self, branch: str, commit: str) -> None:
-        """Delete a branch of the swarm, if it is still at `commit`; raises GitError if it moved. Gone already: fine."""
+    def tidy(self) -> None:
+        """Delete what `remove` set aside."""
+        worktrees.tidy(self._door)
+
+    def delete_branch(self, branch: str, kept: str) -> bool:
+        """Delete a branch of the swarm, if all that is on it is in `kept` too; True if it is gone."""
         worktrees.check_branch(branch)
-        if self.branch_exists(branch):
-            self._door.run("update-ref", "-d", f"refs/heads/{branch}", commit, hint=f"git log {branch}")
+        if not self.branch_exists(branch):
+            return True
+        tip = self.tip(branch)
+        if not self.is_ancestor(tip, kept):
+            return False
+        return self._door.ask("update-ref", "-d", f"refs/heads/{branch}", tip).code == 0
 
 
 def _check_ids(*commits: str) -> None:

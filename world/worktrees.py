@@ -7,8 +7,12 @@ without reading anything that an agent could have changed.
 import os
 import re
 
+import msgspec
+
 from .door import Door, GitError, Place, erase, linked, read_line, write_line
 
+FOLDER = ".swarm/worktrees"
+SPARES = 8
 _NAME = r"[a-z0-9]([a-z0-9_-]{0,46}[a-z0-9])?"
 _BRANCH = re.compile(rf"swarm/{_NAME}/{_NAME}-[1-9][0-9]*")
 
@@ -41,11 +45,28 @@ def prepare(door: Door, path: str, branch: str, base: str) -> None:
             if behind:
                 door.run("update-ref", ref, base, tip or "0" * len(base), hint="swarm doctor")
             erase(full)
+            recycled = _take_spare(full)
             _register(door, full, branch)
     if not complete:
-        door.run("reset", "--hard", "--quiet", at=place)
+        _fill(door, place, branch, recycled)
     elif behind:
         door.run("reset", "--keep", "--quiet", base, at=place)
+
+
+def _fill(door: Door, place: Place, branch: str, recycled: bool) -> None:
+    """Check the branch out. A recycled folder has most files already, and only what differs is written."""
+    if recycled:
+        try:
+            fresh = msgspec.structs.replace(place, index=os.path.join(place.git_dir, "index.new"))
+            _put_tree(door, fresh, f"refs/heads/{branch}", keep_ignored=False)
+            os.replace(fresh.index, os.path.join(place.git_dir, "index"))
+        except (GitError, OSError):
+            erase(place.work_tree)
+            with door.lock():
+                _register(door, place.work_tree, branch)
+        else:
+            return
+    door.run("reset", "--hard", "--quiet", at=place)
 
 
 def _behind(door: Door, branch: str, tip: str, base: str) -> bool:
@@ -112,6 +133,10 @@ def _put(door: Door, full: str, commit: str, keep_ignored: bool) -> None:
     place = door.worktree(full)
     with door.lock():
         _register(door, full, commit, detach=True)
+    _put_tree(door, place, commit, keep_ignored)
+
+
+def _put_tree(door: Door, place: Place, commit: str, keep_ignored: bool) -> None:
     door.run("read-tree", commit, at=place)
     door.ask("update-index", "-q", "--refresh", at=place)  # exit 1: some files differ
     door.run("reset", "--hard", "--quiet", at=place)
@@ -119,16 +144,49 @@ def _put(door: Door, full: str, commit: str, keep_ignored: bool) -> None:
     door.run("clean", "-ffd" if keep_ignored else "-ffdx", "--quiet", at=place)
 
 
-def remove(door: Door, path: str, secured: str) -> None:
-    """Delete the worktree. Never by `git worktree remove`, which runs `git status` on what the agent left."""
+def remove(door: Door, path: str, secured: str, recycle: bool) -> None:
+    """Delete the worktree, or set its folder aside for the next attempt: writing every file again is what costs.
+
+    Never by `git worktree remove`, which runs `git status` on what the agent left.
+    """
     full = door.beneath(path)
     if not secured or door.commit(secured) != secured:
         raise GitError(
             f"the worktree {path} stays: there is no commit {secured or '(none)'} that holds its work",
             hint=f"git -C {full} status",
         )
-    erase(full)
     place = door.worktree(full)
     with door.lock():
         _refuse_foreign(place)
+        if recycle and os.path.isdir(full):
+            _set_aside(full)
         erase(place.git_dir)
+    erase(full)
+
+
+def tidy(door: Door) -> None:
+    """Delete the folders that were set aside."""
+    with door.lock():
+        erase(_spares(door.beneath(f"{FOLDER}/any")))
+
+
+def _spares(full: str) -> str:
+    return os.path.join(os.path.dirname(full), ".spare")
+
+
+def _set_aside(full: str) -> None:
+    """Under the lock. More than `SPARES` are not worth their disk."""
+    folder = _spares(full)
+    os.makedirs(folder, exist_ok=True)
+    if len(os.listdir(folder)) < SPARES:
+        os.rename(full, os.path.join(folder, os.path.basename(full)))
+
+
+def _take_spare(full: str) -> bool:
+    """Under the lock. Whether there was one to take."""
+    folder = _spares(full)
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    if names:
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        os.rename(os.path.join(folder, names[0]), full)
+    return bool(names)

@@ -1,31 +1,22 @@
-"""Builder: each step is due exactly while its fact is missing, and what it says of it."""
+"""Builder: what the orchestrator itself saw is done, and nothing else."""
 
 from typing import Any
 
 import pytest
 
 from swarm.actors import builder
-from swarm.actors.attempts import Prepare, Remove, Run, Secure
 from swarm.actors.builder import JudgeGate, RejectEmpty, SkipGate, StartGate
 from swarm.actors.command import Command
 from swarm.actors.gates import Verdict
 from swarm.eventlog.errors import SwarmError
 from swarm.eventlog.events import (
-    AttemptCancelled,
-    AttemptRetried,
     GateFinished,
-    MergeRejected,
-    RunStopRequested,
-    SessionKillRequested,
     SessionRequested,
     WorkRejected,
-    WorkSecured,
-    WorktreePrepared,
-    WorktreeRemoved,
 )
 from swarm.eventlog.fact import Fact
 
-from history import BASE, History, commit, decided, deeds
+from history import BASE, History, commit, deeds
 
 PATH, BRANCH = ".swarm/worktrees/a-1", "swarm/builder-1/a-1"
 
@@ -41,219 +32,6 @@ def one(h: History) -> Any:
 
 def said(command: Command, bench: Any) -> list[Fact]:
     return [each.fact for each in builder.perform(command, bench.hands)]
-
-
-def secure_of(**changes: Any) -> Secure:
-    given: dict[str, Any] = {
-        "issue": "a",
-        "attempt": 1,
-        "agent": "kim",
-        "title": "Do a",
-        "path": PATH,
-        "branch": BRANCH,
-        "base": BASE,
-        "wip": False,
-        "why": "",
-        "detail": "",
-        "final": False,
-        "ended": False,
-        "cause": "cause",
-    }
-    return Secure(**(given | changes))
-
-
-def remove(h: History, attempt: int = 1) -> str:
-    path = f".swarm/worktrees/a-{attempt}"
-    return h.add(WorktreeRemoved(attempt, path, commit(f"a-{attempt}")), "a", "builder")
-
-
-# --- prepare, run ---
-
-
-def test_what_was_assigned_is_prepared(h: History) -> None:
-    cause = h.to("assigned")
-    assert due(h) == [Prepare("a", 1, PATH, BRANCH, "main", cause)]
-
-
-def test_what_is_prepared_runs(h: History) -> None:
-    cause = h.to("prepared")
-    run = one(h)
-    assert isinstance(run, Run)
-    assert (run.issue, run.attempt, run.agent, run.runtime, run.path, run.cause) == (
-        "a",
-        1,
-        "builder-1",
-        "shell",
-        PATH,
-        cause,
-    )
-    assert (run.title, run.body, run.failure) == ("Do a", "true", "")
-
-
-@pytest.mark.parametrize("stage", ["requested", "started"])
-def test_nothing_is_due_while_the_agent_works(h: History, stage: str) -> None:
-    h.to(stage)
-    assert due(h) == []
-
-
-def test_a_session_that_is_known_only_by_its_start_is_not_run_again(h: History) -> None:
-    h.to("prepared")
-    h.started("a", 1)
-    assert due(h) == []
-
-
-def test_a_scouts_attempt_is_left_to_the_scout(h: History) -> None:
-    h.to("assigned", role="scout", agent="scout-1")
-    assert due(h) == []
-    h.to("secured")
-    assert due(h) == []
-
-
-def test_an_attempt_says_why_the_one_before_failed(h: History) -> None:
-    h.to("secured")
-    h.add(WorkRejected(1, "the tests fail (exit code 1)", "E: 1 != 2"), "a")
-    h.add(AttemptRetried(1, "x"), "a")
-    h.to("prepared", attempt=2)
-    run = next(command for command in due(h) if isinstance(command, Run))
-    assert (run.failure, run.output) == ("the tests fail (exit code 1)", "E: 1 != 2")
-
-
-def test_an_attempt_says_what_the_merge_of_the_one_before_printed(h: History) -> None:
-    h.to("merged")
-    h.add(MergeRejected(1, "merged, the tests fail (exit code 1)", "E: a clash"), "a")
-    h.add(AttemptRetried(1, "x"), "a")
-    h.to("prepared", attempt=2)
-    run = next(command for command in due(h) if isinstance(command, Run))
-    assert (run.failure, run.output) == ("merged, the tests fail (exit code 1)", "E: a clash")
-
-
-def test_nothing_is_started_while_everything_is_being_ended(h: History) -> None:
-    h.to("prepared", "a")
-    h.issue("b")
-    h.to("secured", "b")
-    assert [type(command) for command in due(h)] == [Run, StartGate]
-    h.add(RunStopRequested(agents=True), "run-1")
-    assert due(h) == []
-    h.run("run-2")
-    assert [type(command) for command in due(h)] == [Run, StartGate]
-
-
-def test_preparing_cuts_a_worktree_from_the_targets_tip(bench: Any) -> None:
-    tip = bench.repository.commit("main", {"new": "1\n"})
-    prepare = Prepare("a", 1, PATH, BRANCH, "main", "cause")
-    assert said(prepare, bench) == [WorktreePrepared(1, PATH, BRANCH, tip)]
-    assert bench.repository.worktrees[PATH].files["new"] == "1\n"
-
-
-def run_of(**changes: Any) -> Run:
-    given: dict[str, Any] = {
-        "issue": "a",
-        "attempt": 1,
-        "agent": "kim",
-        "role": "builder",
-        "runtime": "shell",
-        "model": "",
-        "title": "Do a",
-        "body": "make it",
-        "failure": "",
-        "output": "",
-        "path": PATH,
-        "cause": "cause",
-    }
-    return Run(**(given | changes))
-
-
-def test_running_starts_a_session_that_knows_who_it_is(bench: Any) -> None:
-    assert said(run_of(), bench) == [SessionRequested("a-1", 1, "agent", 7)]
-    spec = bench.sessions.specs["a-1"]
-    assert (spec.issue, spec.attempt, spec.kind, spec.runtime) == ("a", 1, "agent", "shell")
-    assert (spec.cwd, spec.run_dir, spec.causationid) == (f"/repository/{PATH}", "/runs/a-1", "cause")
-    assert bench.written == {"/runs/a-1/script": "make it\n"}
-
-
-def test_running_again_what_was_claimed_starts_nothing(bench: Any) -> None:
-    said(run_of(), bench)
-    assert said(run_of(), bench) == [SessionRequested("a-1", 1, "agent", 0)]
-    assert bench.sessions.begun == ["a-1"]
-
-
-@pytest.mark.parametrize("changes", [{"runtime": "unheard-of"}, {"body": " "}])
-def test_what_the_runtime_cannot_run_is_final(bench: Any, changes: dict[str, str]) -> None:
-    (rejected,) = said(run_of(**changes), bench)
-    assert isinstance(rejected, WorkRejected)
-    assert rejected.final
-    assert rejected.detail, "the hint"
-    assert bench.sessions.specs == {}
-
-
-# --- secure ---
-
-
-def test_what_ended_well_is_secured_on_its_branch(h: History, bench: Any) -> None:
-    h.to("exited")
-    secure = one(h)
-    assert (type(secure), secure.wip, secure.why, secure.final, secure.ended) == (Secure, False, "", False, False)
-    bench.repository.prepare(PATH, BRANCH, bench.repository.tip("main"))
-    bench.repository.write(PATH, {"new": "1\n"})
-    secure = secure_of(base=bench.repository.tip("main"))
-    (fact,) = said(secure, bench)
-    assert isinstance(fact, WorkSecured)
-    assert (fact.ref, fact.commits, fact.files) == (f"refs/heads/{BRANCH}", 1, ["new"])
-
-
-def test_what_a_failing_agent_left_goes_to_a_wip_ref_and_no_further(h: History, bench: Any) -> None:
-    h.to("exited", ok=False, code=3, why="exit code 3", tail="oh no")
-    secure = one(h)
-    assert (secure.wip, secure.why, secure.detail, secure.final) == (True, "exit code 3", "oh no", False)
-    bench.repository.prepare(PATH, BRANCH, bench.repository.tip("main"))
-    bench.repository.write(PATH, {"half": "1\n"})
-    base = bench.repository.tip("main")
-    secure = secure_of(base=base, wip=secure.wip, why=secure.why, detail="oh no")
-    kept, rejected = said(secure, bench)
-    assert isinstance(kept, WorkSecured)
-    assert kept.ref == "refs/swarm/wip/kim/a-1"
-    assert bench.repository.files(kept.commit)["half"] == "1\n"
-    assert rejected == WorkRejected(1, "exit code 3", "oh no")
-
-
-def test_an_agent_whose_program_is_missing_need_not_be_tried_again(h: History) -> None:
-    h.to("exited", ok=False, code=127, why="no such program", ended_by="missing")
-    assert one(h).final
-
-
-def test_a_timeout_is_a_failure_that_may_be_tried_again(h: History) -> None:
-    h.to("exited", ok=False, code=-15, why="it ran longer than 60 s", ended_by="timeout")
-    assert (one(h).why, one(h).final) == ("it ran longer than 60 s", False)
-
-
-def test_what_a_lost_session_left_is_secured_and_is_a_failure(h: History) -> None:
-    h.to("started")
-    h.lost("a", 1)
-    assert (type(one(h)), one(h).why) == (Secure, "the agent's session was lost")
-
-
-def test_an_exit_that_is_found_after_the_loss_counts_more(h: History) -> None:
-    h.to("started")
-    h.lost("a", 1)
-    h.exited("a", 1)
-    assert one(h).why == ""
-
-
-def test_a_session_that_a_person_killed_calls_its_attempt_off_and_is_no_failure(h: History) -> None:
-    h.to("started")
-    h.add(SessionKillRequested("a-1", 1, "enough"), "a")
-    h.exited("a", 1, ok=False, code=-15, ended_by="killed")
-    assert decided(builder.due(h.board(), h.now)) == [("a", AttemptCancelled(1, "enough"))]
-    assert due(h) == []
-    h.add(AttemptCancelled(1, "enough"), "a")
-    assert (type(one(h)), one(h).ended) == (Secure, True)
-
-
-def test_a_session_that_ended_well_before_the_kill_reached_it_goes_on(h: History) -> None:
-    h.to("started")
-    h.add(SessionKillRequested("a-1", 1, "enough"), "a")
-    h.exited("a", 1)
-    assert (type(one(h)), one(h).why) == (Secure, "")
 
 
 # --- the gate ---
@@ -324,94 +102,6 @@ def test_what_a_gate_means(bench: Any, verdict: Verdict, final: bool | None) -> 
     assert rejected == wanted
 
 
-# --- the end ---
-
-
-@pytest.mark.parametrize("stage", ["prepared", "exited"])
-def test_what_is_called_off_is_secured_before_it_is_removed(h: History, stage: str) -> None:
-    h.to(stage)
-    h.add(AttemptCancelled(1, "closed"), "a")
-    secure = one(h)
-    assert (type(secure), secure.ended, secure.wip) == (Secure, True, True)
-    h.secured("a", 1)
-    assert one(h) == Remove("a", 1, PATH, BRANCH, commit("a-1"))
-    remove(h)
-    assert builder.due(h.board(), h.now) == []
-
-
-def test_securing_what_has_ended_does_not_fail_it_again(bench: Any) -> None:
-    base = bench.repository.tip("main")
-    bench.repository.prepare(PATH, BRANCH, base)
-    facts = said(secure_of(base=base, wip=True, why="cancelled", ended=True), bench)
-    assert [type(fact) for fact in facts] == [WorkSecured]
-
-
-def test_nothing_is_secured_or_removed_while_a_session_runs_and_the_session_is_ended(h: History) -> None:
-    h.to("started")
-    h.add(AttemptCancelled(1, "closed"), "a")
-    assert due(h) == []
-    assert decided(builder.due(h.board(), h.now)) == [("a", SessionKillRequested("a-1", 1, "the attempt has ended"))]
-    h.add(SessionKillRequested("a-1", 1, "the attempt has ended"), "a")
-    assert builder.due(h.board(), h.now) == []
-    h.exited("a", 1, ok=False, code=-15, ended_by="killed")
-    assert type(one(h)) is Secure
-
-
-def test_what_landed_is_removed(h: History) -> None:
-    h.to("landed")
-    assert one(h) == Remove("a", 1, PATH, BRANCH, commit("a-1"))
-    remove(h)
-    assert builder.due(h.board(), h.now) == []
-
-
-def test_a_session_that_comes_up_after_the_worktree_is_gone_is_ended(h: History) -> None:
-    h.to("prepared")
-    h.add(AttemptCancelled(1, "closed"), "a")
-    h.secured("a", 1)
-    remove(h)
-    h.started("a", 1)
-    assert decided(builder.due(h.board(), h.now)) == [("a", SessionKillRequested("a-1", 1, "the attempt has ended"))]
-
-
-def test_what_was_called_off_before_it_was_prepared_leaves_nothing_to_do(h: History) -> None:
-    h.to("assigned")
-    h.add(AttemptCancelled(1, "closed"), "a")
-    assert builder.due(h.board(), h.now) == []
-
-
-def test_removing_needs_the_commit_and_says_what_holds_the_work(bench: Any) -> None:
-    tip = bench.repository.tip("main")
-    bench.repository.prepare(PATH, BRANCH, tip)
-    assert said(Remove("a", 1, PATH, BRANCH, tip), bench) == [WorktreeRemoved(1, PATH, tip)]
-    assert PATH not in bench.repository.worktrees
-    with pytest.raises(SwarmError, match="stays"):
-        builder.perform(Remove("a", 1, PATH, BRANCH, commit("gone")), bench.hands)
-
-
-# --- what the world refuses ---
-
-
-@pytest.mark.parametrize(
-    ("command", "final"),
-    [
-        (Prepare("a", 1, PATH, BRANCH, "main", "cause"), False),
-        (run_of(), False),
-        (secure_of(), False),
-        (StartGate("a", 1, "a-1-gate", PATH, BASE, "make test", "cause"), True),
-    ],
-)
-def test_what_the_world_refuses_ends_the_attempt_with_its_words(command: Command, final: bool) -> None:
-    (each,) = builder.refused(command, SwarmError("no room", "make room"))
-    assert (each.subject, each.cause) == ("a", "cause")
-    assert each.fact == WorkRejected(1, "no room", "make room", final)
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        Remove("a", 1, PATH, BRANCH, BASE),
-        secure_of(wip=True, ended=True),
-    ],
-)
-def test_what_has_ended_is_only_tried_again_later(command: Command) -> None:
-    assert builder.refused(command, SwarmError("no room")) == []
+def test_a_gate_that_cannot_be_started_ends_the_attempt_for_good() -> None:
+    (each,) = builder.refused(StartGate("a", 1, "a-1-gate", PATH, BASE, "make test", "why"), SwarmError("no room"))
+    assert (each.subject, each.cause, each.fact) == ("a", "why", WorkRejected(1, "no room", final=True))

@@ -48,7 +48,9 @@ def test_its_report_is_the_answer_and_what_it_wrote_goes_no_further(s: History, 
     (said,) = scout.perform(report, bench.hands)
     assert said.fact == FindingsReported(1, "It is in a.py.")
     s.add(said.fact, "s", "scout")
-    assert due(s) == [Remove("s", 1, ".swarm/worktrees/s-1", "swarm/builder-1/s-1", commit("s-1"))]
+    (remove,) = due(s)
+    assert isinstance(remove, Remove)
+    assert remove.secured == commit("s-1")
 
 
 def test_a_scout_without_a_word_has_done_nothing(bench: Any) -> None:

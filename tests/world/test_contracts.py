@@ -189,6 +189,29 @@ def test_remove_refuses_without_the_commit_and_does_it_once(ground: Ground) -> N
     ground.repo.remove(PATH, tip)
 
 
+@pytest.mark.parametrize("recycle", [True, False])
+def test_what_is_prepared_after_a_removal_has_nothing_of_it(ground: Ground, recycle: bool) -> None:
+    tip = ground.repo.tip("main")
+    ground.repo.prepare(PATH, BRANCH, tip)
+    ground.write(PATH, {"a": "changed\n", "left": "over\n"})
+    ground.repo.remove(PATH, tip, recycle=recycle)
+    assert ground.worktree(PATH) is None
+    ground.repo.prepare(".swarm/worktrees/b-1", "swarm/kim/b-1", tip)
+    assert ground.worktree(".swarm/worktrees/b-1") == {"a": "1\n"}
+    ground.repo.remove(".swarm/worktrees/b-1", tip, recycle=recycle)
+    ground.repo.tidy()
+    ground.repo.tidy()
+
+
+def test_a_branch_is_deleted_only_if_all_of_it_is_kept(ground: Ground) -> None:
+    commit, tip = attempt(ground, {"b": "2\n"}), ground.repo.tip("main")
+    assert not ground.repo.delete_branch(BRANCH, tip)
+    assert ground.ref(f"refs/heads/{BRANCH}") == commit
+    assert ground.repo.delete_branch(BRANCH, commit)
+    assert ground.ref(f"refs/heads/{BRANCH}") == ""
+    assert ground.repo.delete_branch(BRANCH, commit)
+
+
 def test_gate_puts_the_worktree_at_exactly_the_commit(ground: Ground) -> None:
     commit = attempt(ground, {"b": "2\n"})
     for _ in range(2):

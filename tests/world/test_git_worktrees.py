@@ -259,96 +259,6 @@ def test_worktrees_at_once_from_processes_all_succeed(scratch: Scratch, git: Git
         _is_ready(scratch, base, f".swarm/worktrees/w-{n}", f"swarm/a{n}/i-1")
 
 
-# --- gate -----------------------------------------------------------------------------------------
-
-
-def test_a_gate_stands_at_exactly_the_commit(scratch: Scratch, git: Git) -> None:
-    first = git.tip("main")
-    second = scratch.commit({"b.py": "b", "src/a.py": "a = 2\n"})
-    path = git.gate(".swarm/worktrees/merger", second)
-    assert path == str(scratch.root / ".swarm/worktrees/merger")
-    place = Path(path)
-    scratch.write({"src/a.py": "broken", "left/behind.txt": "x", "cache/x": "ignored"}, at=place)
-    assert git.gate(".swarm/worktrees/merger", first) == path
-    assert sorted(p.name for p in place.iterdir()) == [".git", ".gitignore", "README", "src"]
-    assert (place / "src/a.py").read_text() == "a = 1\n"
-    assert scratch.git("status", "--porcelain", "--ignored", at=place) == ""
-    assert scratch.git("rev-parse", "HEAD", at=place) == first
-
-
-def test_an_attempts_gate_keeps_what_is_ignored_and_moves_no_branch(scratch: Scratch, git: Git) -> None:
-    base = git.tip("main")
-    git.prepare(PATH, BRANCH, base)
-    worktree = scratch.root / PATH
-    scratch.write({"cache/big": "x", "stray": "x"}, at=worktree)
-    tip = scratch.commit({"b.py": "b"}, at=worktree)
-    before = os.stat(worktree / "src/a.py").st_mtime_ns
-    git.gate(PATH, base, keep_ignored=True)
-    assert git.tip(BRANCH) == tip
-    assert (worktree / "cache/big").exists()
-    assert not (worktree / "b.py").exists()
-    assert os.stat(worktree / "src/a.py").st_mtime_ns == before  # what is right already is not written again
-
-
-def test_an_agent_cannot_hide_a_changed_file_from_its_gate(scratch: Scratch, git: Git) -> None:
-    base = git.tip("main")
-    git.prepare(PATH, BRANCH, base)
-    worktree = scratch.root / PATH
-    scratch.git("update-index", "--skip-worktree", "src/a.py", at=worktree)
-    scratch.write({"src/a.py": "cheat\n"}, at=worktree)
-    scratch.git("reset", "--hard", "--quiet", at=worktree)
-    assert (worktree / "src/a.py").read_text() == "cheat\n"  # with the agent's index, git is fooled
-    git.gate(PATH, base, keep_ignored=True)
-    assert (worktree / "src/a.py").read_text() == "a = 1\n"
-
-
-def _no_git_file(worktree: Path, admin: Path) -> None:
-    (worktree / ".git").unlink()
-
-
-def _no_admin(worktree: Path, admin: Path) -> None:
-    shutil.rmtree(admin)
-
-
-def _locked_index(worktree: Path, admin: Path) -> None:
-    (admin / "index.lock").touch()
-
-
-def _garbage(worktree: Path, admin: Path) -> None:
-    (admin / "index").write_text("garbage")
-    (admin / "HEAD").write_text("garbage")
-
-
-def _a_git_folder(worktree: Path, admin: Path) -> None:
-    (worktree / ".git").unlink()
-    subprocess.run(["git", "init", "--quiet", str(worktree)], check=True)
-
-
-def _gone(worktree: Path, admin: Path) -> None:
-    shutil.rmtree(worktree)
-
-
-def _a_file(worktree: Path, admin: Path) -> None:
-    shutil.rmtree(worktree)
-    worktree.write_text("?")
-
-
-@pytest.mark.parametrize("damage", [_no_git_file, _no_admin, _locked_index, _garbage, _a_git_folder, _gone, _a_file])
-def test_a_broken_gate_is_made_anew(scratch: Scratch, git: Git, damage: object) -> None:
-    commit = git.tip("main")
-    place = Path(git.gate(".swarm/worktrees/merger", commit))
-    assert callable(damage)
-    damage(place, scratch.common / "worktrees/merger")
-    assert Path(git.gate(".swarm/worktrees/merger", commit)) == place
-    assert scratch.git("status", "--porcelain", at=place) == ""
-    assert scratch.git("rev-parse", "HEAD", at=place) == commit
-
-
-def test_a_gate_at_no_commit_is_refused(git: Git) -> None:
-    with pytest.raises(GitError, match="there is no commit"):
-        git.gate(".swarm/worktrees/merger", "0" * 39 + "1")
-
-
 # --- remove ---------------------------------------------------------------------------------------
 
 
@@ -376,9 +286,75 @@ def test_a_branch_that_moved_is_not_deleted(scratch: Scratch, git: Git) -> None:
     base = git.tip("main")
     git.prepare(PATH, BRANCH, base)
     tip = scratch.commit({"b": "b"}, at=scratch.root / PATH)
-    with pytest.raises(GitError, match="update-ref"):
-        git.delete_branch(BRANCH, base)
+    assert git.delete_branch(BRANCH, base) is False
     assert git.tip(BRANCH) == tip
+    assert git.delete_branch(BRANCH, scratch.commit({"c": "c"}, at=scratch.root / PATH)) is True
+
+
+OTHER, OTHER_BRANCH = ".swarm/worktrees/kim-i-2", "swarm/kim/i-2"
+
+
+def test_a_folder_that_is_used_again_shows_nothing_of_the_attempt_before(scratch: Scratch, git: Git) -> None:
+    """However it tried to stay: ignored and hidden files, changed modes, index bits, a repository of its own."""
+    base = scratch.commit({"a": "a", "b": "b", ".gitignore": "cache/\n"})
+    git.prepare(PATH, BRANCH, base)
+    there = scratch.root / PATH
+    scratch.write({"a": "tampered", "cache/secret": "s", "new": "n"}, at=there)
+    (there / "b").chmod(0o755)
+    scratch.git("update-index", "--skip-worktree", "a", at=there)
+    scratch.git("update-index", "--assume-unchanged", "b", at=there)
+    scratch.git("init", "--quiet", str(there / "nested"))
+    inode = there.stat().st_ino
+    git.remove(PATH, base, recycle=True)
+    assert not there.exists()
+
+    git.prepare(OTHER, OTHER_BRANCH, base)
+    again = scratch.root / OTHER
+    assert again.stat().st_ino == inode
+    assert {path.name for path in again.iterdir()} == {".git", *scratch.git("ls-tree", "--name-only", base).split()}
+    assert (again / "a").read_text() == "a"
+    assert not (again / "b").stat().st_mode & 0o111
+    assert scratch.git("status", "--porcelain", "--ignored", at=again) == ""
+    assert scratch.git("symbolic-ref", "HEAD", at=again) == f"refs/heads/{OTHER_BRANCH}"
+
+
+def test_a_folder_that_cannot_be_cleaned_is_made_anew(scratch: Scratch, git: Git) -> None:
+    base = scratch.commit({"a": "a"})
+    git.prepare(PATH, BRANCH, base)
+    git.remove(PATH, base, recycle=True)
+    spare = next((scratch.root / ".swarm/worktrees/.spare").iterdir())
+    shutil.rmtree(spare)
+    spare.write_text("not even a folder")
+    git.prepare(OTHER, OTHER_BRANCH, base)
+    assert (scratch.root / OTHER / "a").read_text() == "a"
+
+
+def test_a_crash_while_a_folder_is_taken_again_leaves_nothing_half_clean(scratch: Scratch, git: Git) -> None:
+    """Complete is what has an index; the one of a recycled folder appears only when the folder is clean."""
+    base = scratch.commit({"a": "a"})
+    git.prepare(PATH, BRANCH, base)
+    scratch.write({"left": "over"}, at=scratch.root / PATH)
+    git.remove(PATH, base, recycle=True)
+    git.prepare(OTHER, OTHER_BRANCH, base)
+    admin = scratch.common / "worktrees" / "kim-i-2"
+    (admin / "index").rename(admin / "index.new")  # as if killed before the last step
+    scratch.write({"left": "over"}, at=scratch.root / OTHER)
+    git.prepare(OTHER, OTHER_BRANCH, base)
+    assert not (scratch.root / OTHER / "left").exists()
+    assert scratch.git("status", "--porcelain", at=scratch.root / OTHER) == ""
+
+
+def test_what_was_set_aside_is_bounded_and_goes_when_asked(scratch: Scratch, git: Git) -> None:
+    base = scratch.commit({"a": "a"})
+    for number in range(1, 12):
+        git.prepare(f".swarm/worktrees/kim-j-{number}", f"swarm/kim/j-{number}", base)
+    for number in range(1, 12):
+        git.remove(f".swarm/worktrees/kim-j-{number}", base, recycle=True)
+    spares = scratch.root / ".swarm/worktrees/.spare"
+    assert len(list(spares.iterdir())) == 8
+    git.tidy()
+    assert not spares.exists()
+    git.tidy()
 
 
 @pytest.mark.parametrize("path", [".", "src", ".swarm", ".swarm/worktrees", ".swarm/worktrees/..", "/etc", "../x",

@@ -1,0 +1,103 @@
+"""Ledger: one fold, read to the end before every answer; a decision is appended only while it is due."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from swarm.actors.command import Command, Decide, Said, Step
+from swarm.actors.ledger import Ledger
+from swarm.eventlog.events import IssueClosed, IssueOpened
+from swarm.eventlog.files import Draft, Log
+from swarm.eventlog.tail import Tail, read_all
+from swarm.projections import Board, issues
+
+from history import BEGIN
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Iterator[list[Log]]:
+    """Two writers of one node."""
+    made = [Log(str(tmp_path), "n1", lambda: BEGIN, lambda seed=seed: seed) for seed in (1, 2)]  # type: ignore[misc]
+    yield made
+    for log in made:
+        log.close()
+
+
+def ledger(log: Log, folder: Path) -> Ledger:
+    return Ledger(log, Tail(str(folder)), "run-1", lambda: BEGIN + 5)
+
+
+def close_all(board: Board, _now: float) -> list[Command]:
+    """An actor that closes every issue."""
+    live = sorted(board[issues.State].live.values(), key=lambda issue: issue.id)
+    closings: list[Command] = [Decide(i.id, IssueClosed(i.generation), i.generation) for i in live]
+    return [Step("a", 1), *closings]
+
+
+def test_a_question_is_answered_with_what_others_wrote(logs: list[Log], tmp_path: Path) -> None:
+    mine = ledger(logs[0], tmp_path)
+    logs[1].append([Draft(IssueOpened("x"), "human", "a")])
+    assert mine.ask(lambda board, now: (list(board[issues.State].live), now)) == (["a"], BEGIN + 5)
+
+
+def test_what_is_said_has_its_author_its_cause_and_its_run(logs: list[Log], tmp_path: Path) -> None:
+    mine = ledger(logs[0], tmp_path)
+    mine.say("builder", [Said("a", IssueOpened("x"), "cause-1"), Said("b", IssueOpened("y"))])
+    found = read_all(str(tmp_path))
+    assert [(e.source, e.subject, e.causationid, e.correlationid) for e in found] == [
+        ("builder", "a", "cause-1", "run-1"),
+        ("builder", "b", "", "run-1"),
+    ]
+    mine.say("builder", [])
+    assert len(read_all(str(tmp_path))) == 2
+
+
+def test_decisions_alone_are_appended_with_what_they_were_derived_from(logs: list[Log], tmp_path: Path) -> None:
+    (opened,) = logs[1].append([Draft(IssueOpened("x"), "human", "a")])
+    mine = ledger(logs[0], tmp_path)
+    assert mine.decide("coordinator", close_all) == 1
+    closed = read_all(str(tmp_path))[-1]
+    assert (closed.type, closed.seen, closed.now) == ("issue.closed", {"n1": opened.id}, BEGIN + 5)
+    assert (closed.source, closed.causationid, closed.correlationid) == ("coordinator", opened.id, "run-1")
+    assert mine.decide("coordinator", close_all) == 0
+
+
+def test_two_that_decide_at_once_decide_once(logs: list[Log], tmp_path: Path) -> None:
+    logs[0].append([Draft(IssueOpened("x"), "human", f"i{n}") for n in range(20)])
+    both = [ledger(log, tmp_path) for log in logs]
+    gate = threading.Barrier(2)
+
+    def decide(one: Ledger) -> None:
+        gate.wait()
+        one.decide("coordinator", close_all)
+
+    threads = [threading.Thread(target=decide, args=[one]) for one in both]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    closed = [e.subject for e in read_all(str(tmp_path)) if e.type == "issue.closed"]
+    assert sorted(closed) == sorted(f"i{n}" for n in range(20))
+
+
+def test_listeners_hear_every_event_once_in_order(logs: list[Log], tmp_path: Path) -> None:
+    mine = ledger(logs[0], tmp_path)
+    heard: list[str] = []
+    mine.listeners.append(lambda event: heard.append(event.id))
+    mine.say("builder", [Said("a", IssueOpened("x")), Said("b", IssueOpened("y"))])
+    mine.decide("coordinator", close_all)
+    mine.catch_up()
+    mine.catch_up()
+    assert heard == [event.id for event in read_all(str(tmp_path))]
+
+
+def test_what_is_written_sorts_after_what_was_read_even_from_a_clock_ahead(logs: list[Log], tmp_path: Path) -> None:
+    other = Log(str(tmp_path), "n2", lambda: BEGIN + 3600, lambda: 3)
+    (ahead,) = other.append([Draft(IssueOpened("x"), "human", "a")])
+    other.close()
+    mine = ledger(logs[0], tmp_path)
+    mine.decide("coordinator", close_all)
+    assert read_all(str(tmp_path))[-1].type == "issue.closed"
+    assert read_all(str(tmp_path))[-1].id > ahead.id

@@ -1,0 +1,120 @@
+"""What agents do, as their own events tell."""
+
+from typing import Any
+
+import pytest
+from given import History
+
+from swarm.eventlog.events import (
+    FindingsReported,
+    GateFinished,
+    IssueAssigned,
+    MailSent,
+    MergeLanded,
+    MergeQueued,
+    SessionExited,
+    SessionKillRequested,
+    SessionLost,
+    SessionProgressed,
+    SessionRequested,
+    SessionStarted,
+    WorkRejected,
+    WorkSecured,
+    WorktreePrepared,
+    WorktreeRemoved,
+)
+from swarm.projections import agents
+
+WHO = {"session": "sw-a-1", "attempt": 1}
+ASSIGNED = IssueAssigned(attempt=1, generation="g", agent="builder-1", role="builder", runtime="shell")
+PREPARED = WorktreePrepared(attempt=1, path="p", branch="b", base="0")
+STARTED = SessionStarted(**WHO, kind="agent", boot_id="boot", pid=7, start_ticks=1, host_pid=6, host_ticks=1)
+EXITED = SessionExited(**WHO, code=0, ok=True, seconds=1.0)
+SECURED = WorkSecured(attempt=1, ref="r", commit="c", base="0", commits=1)
+
+
+def state(history: History) -> agents.State:
+    return history.board[agents.State]
+
+
+@pytest.fixture
+def history() -> History:
+    return History()
+
+
+def test_the_stage_of_an_attempt_follows_from_what_has_happened(history: History) -> None:
+    steps: list[tuple[Any, str]] = [
+        (ASSIGNED, "assigned"),
+        (PREPARED, "prepared"),
+        (SessionRequested(**WHO, kind="agent"), "working"),
+        (STARTED, "working"),
+        (EXITED, "exited"),
+        (SECURED, "secured"),
+        (GateFinished(attempt=1, commit="c", verdict="passed"), "gated"),
+        (MergeQueued(attempt=1, branch="b", commit="c"), "queued"),
+        (MergeLanded(attempt=1, target="main", base="0", commit="d"), "landed"),
+    ]
+    for fact, stage in steps:
+        history.said(fact, source="session/sw-a-1")
+        assert state(history).attempts["sw-a", 1].stage == stage
+
+
+def test_an_attempt_fills_its_agents_place_until_it_is_queued_or_has_ended(history: History) -> None:
+    history.said(ASSIGNED)
+    assert state(history).working("builder-1") is not None
+    history.said(MergeQueued(attempt=1, branch="b", commit="c"))
+    assert state(history).working("builder-1") is None
+    history.said(IssueAssigned(attempt=1, generation="g", agent="scout-1", role="scout", runtime="shell"), "sw-b")
+    history.said(FindingsReported(attempt=1, text="it is so"), "sw-b")
+    assert state(history).working("scout-1") is None
+    assert state(history).names() == ["builder-1", "scout-1"]
+
+
+def test_an_ended_attempt_lives_on_until_its_worktree_is_gone_and_nothing_runs(history: History) -> None:
+    history.all([ASSIGNED, PREPARED, STARTED, WorkRejected(attempt=1, reason="no")])
+    assert ("sw-a", 1) in state(history).live
+    history.said(WorktreeRemoved(attempt=1, path="p", secured="c"))
+    assert ("sw-a", 1) in state(history).live, "its session still runs"
+    history.said(EXITED)
+    assert state(history).live == {}
+
+
+def test_an_exit_record_counts_more_than_the_word_that_a_session_was_lost(history: History) -> None:
+    history.all([ASSIGNED, STARTED, SessionLost(**WHO, reason="its host is gone")])
+    session = state(history).attempts["sw-a", 1].sessions["sw-a-1"]
+    assert session.over
+    assert session.lost
+    history.said(EXITED)
+    session = state(history).attempts["sw-a", 1].sessions["sw-a-1"]
+    assert session.lost is None
+    assert session.exited == EXITED
+
+
+def test_only_what_the_agent_printed_or_wrote_is_a_sign_of_life(history: History) -> None:
+    history.all([ASSIGNED, STARTED])
+    history.said(SessionKillRequested(**WHO, reason="silent"), source="watchdog")
+    history.said(MailSent(to=["agent-builder-1"], body="are you there?"), source="watchdog")
+    assert "sw-a-1" not in state(history).signs
+    assert "agent/builder-1" not in state(history).signs
+    printed = history.said(SessionProgressed(**WHO, output=10), source="session/sw-a-1")
+    wrote = history.said(MailSent(to=["human"], body="yes"), source="agent/builder-1")
+    assert state(history).signs["sw-a-1"] == printed
+    assert state(history).signs["agent/builder-1"] == wrote
+
+
+def test_the_sessions_that_run_are_those_of_live_attempts_that_have_not_ended(history: History) -> None:
+    history.all([ASSIGNED, STARTED])
+    gate = SessionRequested(session="sw-a-1-gate", attempt=1, kind="gate")
+    history.said(gate)
+    assert [session.id for session in state(history).sessions()] == ["sw-a-1", "sw-a-1-gate"]
+    history.said(EXITED)
+    assert [(session.id, session.kind) for session in state(history).sessions()] == [("sw-a-1-gate", "gate")]
+
+
+def test_a_session_of_the_same_name_elsewhere_is_another_session(history: History) -> None:
+    history.said(STARTED, "sw-b")
+    history.said(STARTED, "sw-a")
+    assert [(session.issue, session.id) for session in state(history).sessions()] == [
+        ("sw-a", "sw-a-1"),
+        ("sw-b", "sw-a-1"),
+    ]

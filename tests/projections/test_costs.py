@@ -1,0 +1,44 @@
+"""What was used, counted once."""
+
+from typing import Any
+
+from given import History
+
+from swarm.eventlog.events import IssueAssigned, UsageReported
+from swarm.projections import costs
+
+
+def used(session: str = "sw-a-1", model: str = "m", origin: str = "runtime", **totals: Any) -> UsageReported:
+    return UsageReported(session=session, attempt=1, model=model, origin=origin, **totals)
+
+
+def state(*facts: UsageReported) -> costs.State:
+    history = History()
+    history.said(IssueAssigned(attempt=1, generation="g", agent="builder-1", role="builder", runtime="pi"))
+    history.all(facts)
+    return history.board[costs.State]
+
+
+def test_reports_are_totals_so_the_newest_counts_and_none_is_added_twice() -> None:
+    total = state(used(calls=1, input_tokens=10, cost=0.1), used(calls=3, input_tokens=30, cost=0.3)).total()
+    assert (total.calls, total.input_tokens, total.cost) == (3, 30, 0.3)
+
+
+def test_sessions_and_models_are_added_up() -> None:
+    total = state(used(calls=1), used(session="sw-a-1-gate", calls=2), used(model="n", calls=4)).total()
+    assert total.calls == 7
+
+
+def test_where_the_proxy_accounts_for_a_session_its_own_account_is_not_counted() -> None:
+    found = state(used(calls=5, cost=9.0), used(model="other", calls=1), used(origin="proxy", calls=4, cost=0.2))
+    assert (found.total().calls, found.total().cost) == (4, 0.2)
+
+
+def test_an_unknown_price_is_counted_as_unknown() -> None:
+    total = state(used(cost=0.5), used(model="n", cost=None)).total()
+    assert (total.cost, total.unpriced) == (0.5, 1)
+
+
+def test_use_belongs_to_the_agent_who_had_the_attempt() -> None:
+    found = state(used(calls=2))
+    assert {name: total.calls for name, total in found.by(found.agent).items()} == {"builder-1": 2}
