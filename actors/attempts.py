@@ -75,6 +75,7 @@ class Remove(Step, frozen=True):
     branch: str
     secured: str
     recycle: bool
+    cause: str
 
 
 def session_name(attempt: agents.Attempt) -> str:
@@ -187,7 +188,7 @@ def _ending(board: Board, attempt: agents.Attempt) -> Command | None:
     elsewhere = MergeLanded in attempt.latest or secured.ref != f"refs/heads/{prepared.branch}"
     branch = prepared.branch if elsewhere else ""
     recycle = not any(session.lost for session in attempt.sessions.values())
-    return Remove(attempt.issue, attempt.number, prepared.path, branch, secured.commit, recycle)
+    return Remove(attempt.issue, attempt.number, prepared.path, branch, secured.commit, recycle, _newest(attempt))
 
 
 def _kill(attempt: agents.Attempt, running: list[agents.Session]) -> Decide | None:
@@ -224,7 +225,7 @@ def perform(command: Command, hands: Hands) -> list[Said]:
             if command.branch:
                 hands.repository.delete_branch(command.branch, command.secured)
             gone = WorktreeRemoved(attempt=command.attempt, path=command.path, secured=command.secured)
-            return [Said(command.issue, gone)]
+            return [Said(command.issue, gone, command.cause)]
     raise TypeError(f"not a step of an attempt: {command}")
 
 

@@ -44,6 +44,8 @@ def _assign(board: Board) -> list[Command]:
         return []
     everyone = board[agents.State].ongoing()
     busy = [attempt for attempt in everyone if attempt.active or _runs(attempt)]
+    if sum(attempt.testing for attempt in everyone) >= run.started.max_agents:
+        return []  # the tests do not keep up: more work would only pile up before them
     free = run.started.max_agents - len(busy)
     taken = {attempt.agent for attempt in busy}
     found: list[Command] = []

@@ -19,7 +19,7 @@ from ..mailbox import addresses, views
 from ..projections import Board, agents, issues
 from ..world import running
 from ..world.clock import entropy, now
-from ..world.liveness import conditions, processes_of
+from ..world.liveness import GONE, conditions, processes_of
 from ..world.processes import alive
 from . import Home, as_json, emit, put, say, table, whoami
 
@@ -145,7 +145,7 @@ def _is_over(home: Home, attempt: agents.Attempt) -> bool:
     session = board[agents.State].attempts[attempt.issue, attempt.number].sessions.get(attempt.name)
     if session is None:
         return attempt.ended
-    return session.over or session.id in conditions(home.place.runs, board)
+    return session.over or conditions(home.place.runs, board).get(session.id) == GONE
 
 
 def _follow(folder: str, streams: Sequence[_Stream], is_over: Callable[[], bool]) -> None:
@@ -192,12 +192,17 @@ def _at_work(board: Board, name: str) -> list[agents.Attempt]:
     """The attempts that the agent is at; raises UsageError with those who are at work."""
     _last(board, name)
     plain = name.removeprefix("agent-")
-    everybody = [attempt for attempt in board[agents.State].ongoing() if attempt.active or _own_sessions(attempt)]
+    everybody = [attempt for attempt in board[agents.State].ongoing() if _in_hand(attempt)]
     mine = [attempt for attempt in everybody if attempt.agent in (name, plain)]
     if not mine:
         others = ", ".join(dict.fromkeys(attempt.agent for attempt in everybody))
         raise UsageError(f"{name} is not at work", f"at work: {others or 'nobody'}")
     return mine
+
+
+def _in_hand(attempt: agents.Attempt) -> bool:
+    """Whether there is something to end: an agent at work, a test of what it did, or what still runs of either."""
+    return attempt.active or attempt.testing or bool(_own_sessions(attempt))
 
 
 def _own_sessions(attempt: agents.Attempt) -> list[agents.Session]:
@@ -214,7 +219,7 @@ def _wishes(board: Board, attempt: agents.Attempt, source: str) -> list[Draft]:
         if not session.killed
     ]
     issue = board[issues.State].issue(attempt.issue)
-    if issue.mark is None and attempt.active:
+    if issue.mark is None and (attempt.active or attempt.testing):
         held = IssueHeld(generation=issue.generation, reason=why, attempt=attempt.number)
         drafts.append(Draft(held, source, attempt.issue))
     return drafts

@@ -19,7 +19,7 @@ from ..eventlog.events import (
 )
 from ..eventlog.fact import Fact
 from ..eventlog.files import Draft
-from ..mailbox import addresses, letters
+from ..mailbox import addresses, letters, views
 from ..projections import Board, agents, fact, issues, mail
 from ..world.clock import entropy
 from . import Home, as_json, body_of, emit, fitting, say, table, whoami
@@ -170,24 +170,6 @@ def show(id: str, json_: bool) -> None:  # noqa: A002
         _print_whole(document)
 
 
-def row(issue: issues.Issue) -> dict[str, Any]:
-    """One entry of `swarm issue list --json`."""
-    opened = _opened(issue)
-    return {
-        "id": issue.id,
-        "title": opened.title,
-        "status": issue.status,
-        "priority": opened.priority,
-        "needs": issue.needs,
-        "role": opened.role,
-        "runtime": opened.runtime,
-        "assignee": issue.assignee,
-        "attempts": sum(1 for attempt in issue.attempts.values() if attempt.assigned),
-        "branch": issue.branch,
-        "commit": issue.commit,
-    }
-
-
 def _opened(issue: issues.Issue) -> IssueOpened:
     return issue.opened or IssueOpened(title="")
 
@@ -200,7 +182,7 @@ def _why(state: issues.State, issue: issues.Issue) -> str:
 
 def _print(state: issues.State, found: list[issues.Issue], json_: bool, none: str) -> None:
     if json_:
-        emit([row(issue) for issue in found])
+        emit([views.issue_row(issue) for issue in found])
     elif found:
         rows = [
             (i.id, i.status, _opened(i).priority, i.assignee or "-", _opened(i).title, _why(state, i)) for i in found
@@ -218,7 +200,7 @@ def _document(board: Board, issue: issues.Issue) -> dict[str, Any]:
     ]
     found = [(attempt.number, attempt.get(FindingsReported)) for attempt in tries]
     return {
-        **row(issue),
+        **views.issue_row(issue),
         "model": opened.model,
         "labels": opened.labels,
         "opened": event.time,

@@ -110,8 +110,14 @@ class Attempt(msgspec.Struct):
 
     @property
     def active(self) -> bool:
-        """Whether it fills its agent's place: from the assignment until it is queued to merge or has ended."""
-        return bool(self.assigned) and not self.ended and MergeQueued not in self.latest
+        """Whether it fills its agent's place: from the assignment until the agent's own session is over."""
+        session = self.sessions.get(self.name)
+        return bool(self.assigned) and not self.ended and not (session and session.over)
+
+    @property
+    def testing(self) -> bool:
+        """Whether its work is between the agent and the merge queue: being secured, being tested."""
+        return bool(self.assigned) and not self.active and not self.ended and MergeQueued not in self.latest
 
     @property
     def stage(self) -> str:

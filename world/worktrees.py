@@ -186,7 +186,9 @@ def _take_spare(full: str) -> bool:
     """Under the lock. Whether there was one to take."""
     folder = _spares(full)
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    if names:
-        os.makedirs(os.path.dirname(full), exist_ok=True)
-        os.rename(os.path.join(folder, names[0]), full)
-    return bool(names)
+    for spare in (os.path.join(folder, name) for name in names):
+        if os.path.isdir(spare) and not os.path.islink(spare):
+            os.rename(spare, full)
+            return True
+        erase(spare)
+    return False

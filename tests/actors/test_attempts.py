@@ -263,8 +263,8 @@ def test_what_is_called_off_is_secured_before_it_is_removed(h: History, stage: s
     h.add(AttemptCancelled(1, "closed"), "a")
     secure = one(h)
     assert (type(secure), secure.ended, secure.wip) == (Secure, True, True)
-    h.secured("a", 1)
-    assert one(h) == Remove("a", 1, PATH, "", commit("a-1"), True)
+    cause = h.secured("a", 1)
+    assert one(h) == Remove("a", 1, PATH, "", commit("a-1"), True, cause)
     remove(h)
     assert builder.due(h.board(), h.now) == []
 
@@ -288,8 +288,8 @@ def test_nothing_is_secured_or_removed_while_a_session_runs_and_the_session_is_e
 
 
 def test_what_landed_is_removed(h: History) -> None:
-    h.to("landed")
-    assert one(h) == Remove("a", 1, PATH, BRANCH, commit("a-1"), True)
+    cause = h.to("landed")
+    assert one(h) == Remove("a", 1, PATH, BRANCH, commit("a-1"), True, cause)
     remove(h)
     assert builder.due(h.board(), h.now) == []
 
@@ -301,7 +301,7 @@ def test_a_branch_goes_once_its_work_is_elsewhere(h: History, bench: Any) -> Non
     assert one(h).branch == BRANCH
     tip = bench.repository.tip("main")
     bench.repository.prepare(PATH, BRANCH, tip)
-    said(Remove("a", 1, PATH, BRANCH, tip, True), bench)
+    said(Remove("a", 1, PATH, BRANCH, tip, True, "cause"), bench)
     assert f"refs/heads/{BRANCH}" not in bench.repository.refs
 
 
@@ -331,10 +331,10 @@ def test_what_was_called_off_before_it_was_prepared_leaves_nothing_to_do(h: Hist
 def test_removing_needs_the_commit_and_says_what_holds_the_work(bench: Any) -> None:
     tip = bench.repository.tip("main")
     bench.repository.prepare(PATH, BRANCH, tip)
-    assert said(Remove("a", 1, PATH, BRANCH, tip, True), bench) == [WorktreeRemoved(1, PATH, tip)]
+    assert said(Remove("a", 1, PATH, BRANCH, tip, True, "cause"), bench) == [WorktreeRemoved(1, PATH, tip)]
     assert PATH not in bench.repository.worktrees
     with pytest.raises(SwarmError, match="stays"):
-        builder.perform(Remove("a", 1, PATH, BRANCH, commit("gone"), True), bench.hands)
+        builder.perform(Remove("a", 1, PATH, BRANCH, commit("gone"), True, "cause"), bench.hands)
 
 
 # --- what the world refuses ---
@@ -350,7 +350,7 @@ def test_what_the_world_refuses_ends_the_attempt_with_its_words(command: Command
 @pytest.mark.parametrize(
     "command",
     [
-        Remove("a", 1, PATH, BRANCH, BASE, True),
+        Remove("a", 1, PATH, BRANCH, BASE, True, "cause"),
         secure_of(wip=True, ended=True),
     ],
 )

@@ -98,14 +98,28 @@ def test_no_more_agents_than_allowed(h: History) -> None:
     assert due(h) == []
 
 
-@pytest.mark.parametrize("stage", ["queued", "landed"])
-def test_an_attempt_that_waits_to_land_or_has_ended_leaves_its_place_to_another(h: History, stage: str) -> None:
+@pytest.mark.parametrize("stage", ["exited", "gated", "queued", "landed"])
+def test_an_agent_that_has_ended_leaves_its_place_to_another(h: History, stage: str) -> None:
+    h.run("run-2", max_agents=2)
+    h.issue("a")
+    h.issue("b")
+    h.to("started", "b")
+    h.to("assigned", "a", agent="builder-2")
+    h.issue("c")
+    assert assigned(h) == []
+    h.to(stage, "a")
+    assert assigned(h) == [("c", "builder-2")]
+
+
+def test_no_more_is_begun_while_the_tests_do_not_keep_up(h: History) -> None:
     h.run("run-2", max_agents=1)
     h.issue("a")
     h.issue("b")
+    h.to("gate_requested", "a")
+    assert due(h) == []
     h.to("gated", "a")
-    assert assigned(h) == []
-    h.to(stage, "a")
+    assert due(h) == []
+    h.to("queued", "a")
     assert assigned(h) == [("b", "builder-1")]
 
 

@@ -82,6 +82,24 @@ def test_two_that_decide_at_once_decide_once(logs: list[Log], tmp_path: Path) ->
     assert sorted(closed) == sorted(f"i{n}" for n in range(20))
 
 
+def test_nobody_writes_between_the_question_and_the_decision(logs: list[Log], tmp_path: Path) -> None:
+    logs[1].append([Draft(IssueOpened("x"), "human", "a")])
+    mine = ledger(logs[0], tmp_path)
+    other = threading.Thread(target=logs[1].append, args=[[Draft(IssueOpened("y"), "human", "b")]])
+    waited: list[bool] = []
+
+    def slow(board: Board, now: float) -> list[Command]:
+        other.start()
+        other.join(timeout=0.2)
+        waited.append(other.is_alive())
+        return close_all(board, now)
+
+    mine.decide("coordinator", slow)
+    other.join()
+    assert waited == [True]
+    assert [event.type for event in read_all(str(tmp_path))] == ["issue.opened", "issue.closed", "issue.opened"]
+
+
 def test_listeners_hear_every_event_once_in_order(logs: list[Log], tmp_path: Path) -> None:
     mine = ledger(logs[0], tmp_path)
     heard: list[str] = []

@@ -248,6 +248,27 @@ def test_logs_follows_until_the_session_ends(
     assert sorted(result.out.split()) == ["one", "three", "two"]
 
 
+def test_logs_waits_for_what_the_host_of_a_dead_program_still_writes_out(
+    swarm: Any, home: Home, assigned: str, sleeper: Any
+) -> None:
+    program = sleeper()
+    runs(home, program, sleeper())
+    output(home, b"first\n")
+    program.kill()
+    program.wait()
+
+    def host() -> None:
+        with Path(home.place.runs, SESSION, "stdout.log").open("ab") as file:
+            file.write(b"last\n")
+        home.append(f"session/{SESSION}", [(ISSUE, SessionExited(**WHO, code=-9, ok=False, seconds=1.0))])
+
+    timer = threading.Timer(0.2, host)
+    timer.start()
+    result = swarm("agent", "logs", "builder-1", "-f")
+    timer.join()
+    assert (result.code, result.out) == (0, "first\nlast\n")
+
+
 # --- ending ---------------------------------------------------------------------------------------
 
 

@@ -59,11 +59,15 @@ def test_the_stage_of_an_attempt_follows_from_what_has_happened(history: History
         assert state(history).attempts["sw-a", 1].stage == stage
 
 
-def test_an_attempt_fills_its_agents_place_until_it_is_queued_or_has_ended(history: History) -> None:
-    history.said(ASSIGNED)
+def test_an_attempt_fills_its_agents_place_until_the_agents_session_is_over(history: History) -> None:
+    history.all([ASSIGNED, STARTED])
     assert state(history).working("builder-1") is not None
-    history.said(MergeQueued(attempt=1, branch="b", commit="c"))
+    assert not state(history).attempts["sw-a", 1].testing
+    history.said(EXITED)
     assert state(history).working("builder-1") is None
+    assert state(history).attempts["sw-a", 1].testing
+    history.said(MergeQueued(attempt=1, branch="b", commit="c"))
+    assert not state(history).attempts["sw-a", 1].testing
     history.said(IssueAssigned(attempt=1, generation="g", agent="scout-1", role="scout", runtime="shell"), "sw-b")
     history.said(FindingsReported(attempt=1, text="it is so"), "sw-b")
     assert state(history).working("scout-1") is None
