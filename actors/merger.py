@@ -77,8 +77,10 @@ def due(board: Board, _now: float) -> list[Command]:
     found: list[Command] = [*_enqueue(board)]
     noted = [MailAcked(letter=letter.id, reader=NAME) for letter in letters.waiting_for(board, NAME)]
     found += [Decide(ack.letter, ack, ack.letter) for ack in noted]
-    queue = board[merges.State].queue()
-    for merge in queue:
+    attempts = board[agents.State].attempts
+    for merge in board[merges.State].queue():
+        if not attempts[merge.issue, merge.attempt].assigned:
+            continue  # the line that says so is damaged: it must not hold up the others
         step = _step(board, merge)
         if step:
             found.append(step)
@@ -103,7 +105,7 @@ def _step(board: Board, merge: merges.Merge) -> Command | None:
     attempt = board[agents.State].attempts[merge.issue, merge.attempt]
     issue = board[issues.State].all.get(merge.issue)
     opened = issue.opened if issue else None
-    if settings is None or queued is None or not attempt.assigned:
+    if settings is None or queued is None:
         return None
     prepared, where = merge.prepared, (merge.issue, merge.attempt)
     if prepared is None:

@@ -20,6 +20,7 @@ QUIET = {
     "issue.opened",
     "merge.prepared",
     "merge.queued",
+    "run.started",
     "run.stopped",
     "session.progressed",
     "session.requested",
@@ -102,6 +103,9 @@ def _report(board: Board, reason: str, until_idle: bool) -> int:
         say(
             f"  {issue.id}  {issue.status:<11}  {issue.opened.title if issue.opened else ''}{': ' + why if why else ''}"
         )
+    blocked = [issue.id for issue in left if issue.status == issues.BLOCKED]
+    if blocked:
+        say(f"what went wrong, in full: swarm issue show {blocked[0]}")
     for merge in board[merges.State].queue():
         if merge.held:
             say(f"  {merge.issue} is ready to land, but git says: {merge.held.reason}")

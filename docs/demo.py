@@ -83,6 +83,7 @@ def main() -> int:
     print(f"a scratch repository: {repository}\n", flush=True)
     write_issues(repository)
     test = "python3 -m unittest discover -q -s tests"
+    print(f"\n$ swarm start --until-idle --max-agents 3 --test '{test}'", flush=True)
     code = run(repository, "start", "--until-idle", "--max-agents", "3", "--test", test)
     print("\n$ swarm status", flush=True)
     run(repository, "status")
@@ -93,6 +94,7 @@ def main() -> int:
 
 def write_issues(repository: Path) -> None:
     """Six issues: two wait for others, one breaks the tests."""
+    print("$ swarm init", flush=True)
     run(repository, "init")
     top = create(repository, "Rank the words", TOP, "--priority", "1")
     create(repository, "Test the ranking", TOP_TEST, "--needs", top)

@@ -297,3 +297,9 @@ def test_what_git_refuses_leaves_the_queue_for_a_person(command: Command) -> Non
 def test_a_letter_to_the_merger_is_taken_note_of(h: History) -> None:
     letter = h.letter("merger")
     assert decided(merger.due(h.board(), h.now)) == [(letter, MailAcked(letter, "merger"))]
+
+
+def test_a_branch_whose_assignment_was_lost_to_a_damaged_line_does_not_hold_up_the_queue(h: History) -> None:
+    h.add(MergeQueued(1, "swarm/kim/ghost-1", commit("ghost-1")), "ghost", "merger")
+    h.to("queued", "a")
+    assert about(h) == [("a", Merge)]
