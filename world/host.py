@@ -88,7 +88,6 @@ def _conclude(folder: RunFolder, recorder: "Recorder", record: ExitRecord) -> No
         except OSError:
             pass  # disk full: the event matters more
         if recorder.append(*record.usage, record.exited):
-            folder.mark_recorded()
             return
 
 

@@ -2,8 +2,8 @@
 
     spec.json      what to run (SessionSpec)              program.json   the program's identity, once it runs
     claimed        the identity of the one host           exit.json      how it ended (ExitRecord)
-    stdout.log     raw output, capped                     recorded       the end of the session is in the log
-    stderr.log     the same                               host.err       what a crashing host had to say
+    stdout.log     raw output, capped                     host.err       what a crashing host had to say
+    stderr.log     the same
 
 0700, its files 0600: they hold the prompt and whatever the agent printed. The environment is in none of them.
 """
@@ -87,14 +87,6 @@ class RunFolder:
     def keep_exit(self, record: ExitRecord) -> None:
         """Write down how it ended."""
         self._write("exit.json", record)
-
-    def recorded(self) -> bool:
-        """Whether the end is known to be in the log."""
-        return os.path.exists(self.file("recorded"))
-
-    def mark_recorded(self) -> None:
-        """The end is in the log."""
-        os.close(os.open(self.file("recorded"), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
 
     def _read(self, name: str, kind: type[T]) -> T | None:
         """The file's content; None if it is missing or, after a power cut, not whole."""

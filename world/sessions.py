@@ -69,10 +69,8 @@ class HostedSessions:
         record, spec = folder.exit_record(), folder.spec()
         if record is None or spec is None:
             return False
-        if hosted or folder.recorded():
-            return True
-        self._append_once(session, drafted(spec, *record.usage, record.exited))
-        folder.mark_recorded()
+        if not hosted:
+            self._append_once(session, drafted(spec, *record.usage, record.exited))
         return True
 
     def kill(self, session: str) -> None:

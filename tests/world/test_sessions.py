@@ -195,9 +195,12 @@ def test_an_exit_record_without_its_event_is_appended_once(crashed: Rig) -> None
     assert (event["source"], event["subject"], event["correlationid"]) == ("session/sw-1", "sw-7f3a91c2", "run-1")
 
 
-def test_an_event_whose_marker_is_missing_is_not_appended_again(crashed: Rig) -> None:
+def test_an_end_whose_line_was_damaged_is_appended_again(crashed: Rig) -> None:
+    """The log is believed, not a marker beside it: else the session would never end."""
     assert crashed.sessions.settle("sw-1")
-    os.unlink(crashed.folder().file("recorded"))
+    file = next(crashed.log_dir.glob("*.jsonl"))
+    file.write_bytes(file.read_bytes().replace(b'"type":"session.exited"', b'"type":"session.exi###"'))
+    assert not crashed.events("session.exited")
     assert crashed.sessions.settle("sw-1")
     assert len(crashed.events("session.exited")) == 1
 
