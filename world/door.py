@@ -126,6 +126,8 @@ class Door:
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Whether commit `newer` contains commit `older`."""
+        if older == newer:
+            return True
         answer = self.ask("merge-base", "--is-ancestor", "--end-of-options", older, newer)
         if answer.code not in (0, 1):
             raise GitError(f"git merge-base failed: {first_lines(answer.err)}")
