@@ -15,8 +15,9 @@ from ..eventlog.events import (
     WorktreePrepared,
     WorktreeRemoved,
 )
+from ..eventlog.text import head
 from ..projections import Board, agents, fact, happened, issues, runs
-from ..runtimes import Task, runtime
+from ..runtimes import Task, names, runtime
 from ..world import SessionSpec
 from .command import Command, Decide, Said, Step
 from .hands import Hands, RuntimeOptions
@@ -158,6 +159,7 @@ def _secure(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared) -
         why = "the agent's session was lost" if session and session.lost else "cancelled"
     else:
         why = "" if exited.ok else exited.why or f"exit code {exited.code}"
+    missing = bool(exited and exited.ended_by == "missing")
     return Secure(
         issue=attempt.issue,
         attempt=attempt.number,
@@ -168,11 +170,17 @@ def _secure(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared) -
         base=prepared.base,
         wip=bool(why) or attempt.ended or (attempt.assigned is not None and attempt.assigned.role == "scout"),
         why=why,
-        detail=exited.tail if exited and not exited.ok else "",
-        final=bool(exited and exited.ended_by == "missing"),
+        detail=_install(attempt) if missing else exited.tail if exited and not exited.ok else "",
+        final=missing,
         ended=attempt.ended,
         cause=_newest(attempt),
     )
+
+
+def _install(attempt: agents.Attempt) -> str:
+    """What to do when the runtime's program is missing."""
+    name = attempt.assigned.runtime if attempt.assigned else ""
+    return f"install it with: {runtime(name).INSTALL}" if name in names() else ""
 
 
 def _ending(board: Board, attempt: agents.Attempt) -> Command | None:
@@ -241,7 +249,7 @@ def _do_run(command: Run, hands: Hands) -> list[Said]:
     try:
         spec, env = _session(command, hands, session)
     except UsageError as error:
-        rejected = WorkRejected(attempt=command.attempt, reason=str(error), detail=error.hint, final=True)
+        rejected = WorkRejected(attempt=command.attempt, reason=words(error), detail=error.hint, final=True)
         return [Said(command.issue, rejected, command.cause)]
     host = hands.sessions.start(spec, hands.environment(env))
     asked = SessionRequested(session=session, attempt=command.attempt, kind="agent", host_pid=host)
@@ -334,10 +342,11 @@ def refused(command: Command, error: SwarmError) -> list[Said]:
     if isinstance(command, Remove) or (isinstance(command, Secure) and command.ended):
         return []
     if isinstance(command, Prepare | Run | Secure):
-        rejected = WorkRejected(attempt=command.attempt, reason=_line(error), detail=error.hint)
+        rejected = WorkRejected(attempt=command.attempt, reason=words(error), detail=error.hint)
         return [Said(command.issue, rejected, command.cause)]
     raise error
 
 
-def _line(error: SwarmError) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def words(error: SwarmError) -> str:
+    """The error on one line that fits into a fact."""
+    return head(" ".join(str(error).split()), 1000) or type(error).__name__

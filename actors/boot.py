@@ -42,7 +42,8 @@ def in_force(git: Git, settings: Settings, options: Options, root: str) -> RunSt
     _check_runtime(name, settings)
     _check_proxy(settings)
     target = options.target or start.target or git.default_branch()
-    git.tip(target)
+    if not git.branch_exists(target):
+        raise UsageError(f"there is no branch {target!r} to land on", f"git branch {target}")
     myself = processes.identity(os.getpid())
     return RunStarted(
         pid=os.getpid(),

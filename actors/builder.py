@@ -121,6 +121,6 @@ def _judge(command: JudgeGate) -> list[Said]:
 def refused(command: Command, error: SwarmError) -> list[Said]:
     """What cannot be tested cannot go on."""
     if isinstance(command, StartGate):
-        rejected = WorkRejected(attempt=command.attempt, reason=str(error), detail=error.hint, final=True)
+        rejected = WorkRejected(attempt=command.attempt, reason=attempts.words(error), detail=error.hint, final=True)
         return [Said(command.issue, rejected, command.cause)]
     return attempts.refused(command, error)

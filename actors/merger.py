@@ -24,7 +24,7 @@ from ..mailbox import letters
 from ..projections import Board, agents, fact, happened, issues, merges, runs
 from ..world import Conflict, Landed, Moved
 from . import gates
-from .attempts import WORKTREES
+from .attempts import WORKTREES, words
 from .command import Command, Decide, Said, Step
 from .hands import Hands
 
@@ -219,6 +219,6 @@ def _land(command: Land, hands: Hands) -> list[Said]:
 def refused(command: Command, error: SwarmError) -> list[Said]:
     """Git refused for a reason of its own: the branch leaves the queue with git's words, and a person looks at it."""
     if isinstance(command, Merge | StartTest | Land):
-        rejected = MergeRejected(attempt=command.attempt, reason=str(error), output=error.hint, final=True)
+        rejected = MergeRejected(attempt=command.attempt, reason=words(error), output=error.hint, final=True)
         return [Said(command.issue, rejected, command.cause)]
     raise error

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pykka
 
-from ..eventlog.errors import LogError, SwarmError
+from ..eventlog.errors import FactError, LogError, SwarmError
 from ..projections import Board
 from .command import Command, Decide, Said
 from .hands import Hands
@@ -131,10 +131,13 @@ class Shell(pykka.ThreadingActor):
             return self._actor.refused(command, error)
 
     def _say(self, command: Command, said: list[Said]) -> None:
-        if said:
-            self._ledger.say(self._actor.NAME, said)
-        else:
+        if not said:
             self._desk.put_off(command, self._now())
+            return
+        try:
+            self._ledger.say(self._actor.NAME, said)
+        except FactError as error:  # what came of it cannot be said (too long): that is this attempt's trouble alone
+            self._ledger.say(self._actor.NAME, self._actor.refused(command, error))
 
     def on_stop(self) -> None:
         """Wait for what is being done; leave what is not begun to the next run."""

@@ -4,27 +4,23 @@ import codecs
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 
 import click
 
-from ..eventlog.errors import SwarmError, UsageError
+from ..eventlog.errors import UsageError
 from ..eventlog.events import IssueHeld, SessionKillRequested
-from ..eventlog.files import Draft, Log
-from ..eventlog.place import Place, node_of
+from ..eventlog.files import Draft
+from ..eventlog.place import Place
 from ..eventlog.telling import one_line
 from ..eventlog.text import printable
 from ..mailbox import addresses, views
 from ..projections import Board, agents, issues
 from ..world import running
-from ..world.clock import entropy, now
-from ..world.liveness import GONE, conditions, processes_of
-from ..world.processes import alive
+from ..world.liveness import GONE, conditions
 from . import Home, as_json, emit, put, say, table, whoami
 
 GROUP = "Watch"
-PATIENCE = 15.0
 _STREAMS = ("stdout.log", "stderr.log")
 
 
@@ -81,20 +77,30 @@ def show(name: str, json_: bool) -> None:
 @command.command()
 @click.argument("name")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until its session ends.")
-def logs(name: str, follow: bool) -> None:
+@as_json
+def logs(name: str, follow: bool, json_: bool) -> None:
     """What the agent printed in its newest attempt.
 
     On a terminal what could act on it is shown as an escape; into a pipe or a file go the very bytes.
     """
+    if follow and json_:
+        raise UsageError("--json prints one document, and -f goes on", f"swarm agent logs {name} --json")
     home = Home()
     attempt = _last(home.board(("agents",)), name)
     folder = _folder(home.place, attempt)
+    if json_:
+        stdout, stderr = (_text(os.path.join(folder, stream)) for stream in _STREAMS)
+        who = {"agent": attempt.agent, "issue": attempt.issue, "attempt": attempt.number, "session": attempt.name}
+        emit({**who, "stdout": stdout, "stderr": stderr})
+        return
+    if follow:
+        _follow(home.place.runs, lambda: None, lambda: os.path.isdir(folder) or _is_over(home, attempt))
     if not os.path.isdir(folder):
         click.echo(f"swarm: {name} has printed nothing yet", err=True)
         return
     streams = [_Stream(os.path.join(folder, stream)) for stream in _STREAMS]
     if follow:
-        _follow(folder, streams, lambda: _is_over(home, attempt))
+        _follow(folder, lambda: _pass_on(streams), lambda: _is_over(home, attempt))
     else:
         _pass_on(streams)
 
@@ -111,6 +117,15 @@ def _last(board: Board, name: str) -> agents.Attempt:
 
 def _folder(place: Place, attempt: agents.Attempt) -> str:
     return os.path.join(place.runs, os.path.basename(attempt.name))
+
+
+def _text(path: str) -> str:
+    """One raw log as a text that is UTF-8 whatever was printed; empty if there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace", newline="") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
 
 
 class _Stream:
@@ -148,7 +163,8 @@ def _is_over(home: Home, attempt: agents.Attempt) -> bool:
     return session.over or conditions(home.place.runs, board).get(session.id) == GONE
 
 
-def _follow(folder: str, streams: Sequence[_Stream], is_over: Callable[[], bool]) -> None:
+def _follow(folder: str, look: Callable[[], None], is_over: Callable[[], bool]) -> None:
+    """Look whenever something happens in the folder, and a last time when it is over."""
     from ..eventlog.watcher import Watcher
 
     bell = threading.Event()
@@ -157,7 +173,7 @@ def _follow(folder: str, streams: Sequence[_Stream], is_over: Callable[[], bool]
         while not over:
             bell.clear()
             over = is_over()  # asked first: what was printed before the end is passed on after it
-            _pass_on(streams)
+            look()
             if not over:
                 bell.wait()
 
@@ -172,6 +188,8 @@ def kill(name: str) -> None:
 
     Returns when its processes are gone. The issue goes on with: swarm issue reopen ID
     """
+    from ..world.sessions import end_all, wait_for_end
+
     home = Home()
     attempts: list[agents.Attempt] = []
 
@@ -182,8 +200,9 @@ def kill(name: str) -> None:
     home.decide(("agents", "issues"), ask)
     sessions = [session for attempt in attempts for session in _own_sessions(attempt)]
     if running.holder(os.path.join(home.place.home, "run.lock")) is None:
-        _end(home.place, sessions)
-    wait_for_end(home.place.runs, name, sessions)
+        end_all(home.place, sessions)
+    else:
+        wait_for_end(home.place.runs, sessions)
     held = ", ".join(dict.fromkeys(attempt.issue for attempt in attempts))
     say(f"{name} is ended; {held} is blocked until: swarm issue reopen {attempts[0].issue}")
 
@@ -223,36 +242,3 @@ def _wishes(board: Board, attempt: agents.Attempt, source: str) -> list[Draft]:
         held = IssueHeld(generation=issue.generation, reason=why, attempt=attempt.number)
         drafts.append(Draft(held, source, attempt.issue))
     return drafts
-
-
-def _end(place: Place, sessions: Sequence[agents.Session]) -> None:
-    """No swarm runs whose watchdog could: ask the hosts ourselves, and write down the ends that they could not."""
-    from ..world.sessions import HostedSessions
-
-    log = Log(place.log, node_of(place, entropy), now, entropy)
-    try:
-        hosted = HostedSessions(place.runs, log)
-        for session in sessions:
-            hosted.kill(session.id)
-        _until(lambda: not any(hosted.running(session.id) for session in sessions), PATIENCE)
-        for session in sessions:
-            hosted.settle(session.id)
-    finally:
-        log.close()
-
-
-def wait_for_end(runs: str, name: str, sessions: Sequence[agents.Session], patience: float = PATIENCE) -> None:
-    """Return when the processes of these sessions are gone; raises SwarmError if one is there after that time."""
-    processes = [process for session in sessions for process in processes_of(runs, session) if process]
-    if not _until(lambda: not any(alive(process) for process in processes), patience):
-        left = " ".join(str(process.pid) for process in processes if alive(process))
-        raise SwarmError(f"{name} is still there after {patience:g} s", f"kill -9 {left}")
-
-
-def _until(condition: Callable[[], bool], patience: float) -> bool:
-    deadline = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True

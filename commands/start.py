@@ -13,6 +13,7 @@ from ..eventlog.events import SessionExited, SessionStarted
 from ..eventlog.fact import Event
 from ..eventlog.telling import tell
 from ..projections import Board, agents, issues, merges
+from ..world.running import Holder
 from . import Home, say
 
 GROUP = "Begin"
@@ -84,12 +85,18 @@ def _run(home: Home, until_idle: bool, options: dict[str, Any]) -> int:
 
 
 def _show(event: Event[Any]) -> None:
-    """One line of the live view. Of sessions only the agents' own: what a test meant is told by its verdict."""
+    """One line of the live view. Of sessions only the agents' own: what a test meant is told by its verdict.
+
+    Nobody may be reading any more (`swarm start | head`): the work goes on all the same.
+    """
     fact = event.data
     if isinstance(fact, SessionStarted | SessionExited) and fact.session != f"{event.subject}-{fact.attempt}":
         return
     if event.type not in QUIET:
-        say(tell(event))
+        try:
+            say(tell(event))
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report(board: Board, reason: str, until_idle: bool) -> int:
@@ -118,6 +125,11 @@ def _report(board: Board, reason: str, until_idle: bool) -> int:
     return 1 if left and until_idle else 0
 
 
+def _of(holder: Holder | None, pid: int) -> Holder | None:
+    """The holder, if it is that process: what the file says may still be of a run that was killed."""
+    return holder if holder and holder.pid == pid else None
+
+
 def _detach() -> int:
     """The same command again, in the background; returns when it runs, or with its words if it does not come up."""
     from ..world import background, running
@@ -129,7 +141,7 @@ def _detach() -> int:
     output = os.path.join(home.place.home, "start.log")
     args = [argument for argument in sys.argv[1:] if argument != "--detach"]
     started = background.start([sys.executable, "-P", "-m", "swarm.cli", *args], output)
-    holder = background.wait(started, lambda: running.holder(lock))
+    holder = background.wait(started, lambda: _of(running.holder(lock), started.pid))
     if holder is None:
         with open(output, encoding="utf-8", errors="replace") as file:
             words = file.read().strip()

@@ -46,22 +46,16 @@ def command(now_: bool) -> None:
 
 def _end_sessions(home: Home) -> None:
     """Nobody runs who could see to it: ask the sessions' own hosts, which record what came of it."""
-    from ..eventlog.files import Log
-    from ..eventlog.place import node_of
-    from ..world.clock import entropy, now
-    from ..world.sessions import HostedSessions
+    from ..world.sessions import end_all
 
     sessions = list(home.board(("agents",))[agents.State].sessions())
     wishes: list[tuple[str, Fact]] = [
-        (s.issue, SessionKillRequested(session=s.id, attempt=s.attempt, reason="swarm stop --now")) for s in sessions
+        (s.issue, SessionKillRequested(session=s.id, attempt=s.attempt, reason="swarm stop --now"))
+        for s in sessions
+        if not s.killed
     ]
     if wishes:
         home.append(whoami(home.place), wishes)
-    log = Log(home.place.log, node_of(home.place, entropy), now, entropy)
-    try:
-        for session in sessions:
-            HostedSessions(home.place.runs, log).kill(session.id)
-    finally:
-        log.close()
     if sessions:
+        end_all(home.place, sessions)
         say(f"ended {len(sessions)} sessions; `swarm start` secures their work")

@@ -2,7 +2,8 @@
 
 SwarmError             exit 1: the work failed, and you can do something about it
 +-- UsageError         exit 2: the words or the ids given do not fit
-+-- LogError           exit 1: the log could not be written or read (disk full, read-only, too long a line)
++-- LogError           exit 1: the log could not be written or read (disk full, read-only)
+|   +-- FactError      exit 1: one fact cannot be a line (too long, or not text)
 +-- GitError           exit 1: git refused (world/git.py)
 """
 
@@ -27,3 +28,7 @@ class UsageError(SwarmError):
 
 class LogError(SwarmError):
     """Raised when an event could not be appended or the log not be read. Nothing partial stays in the file."""
+
+
+class FactError(LogError):
+    """Raised when a fact cannot be a line of the log: it is too long, or holds what is not text. The log is fine."""

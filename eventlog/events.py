@@ -280,9 +280,7 @@ class SessionLost(Fact):
 
 
 class GateFinished(Fact):
-    """The test command judged the attempt's own commit: passed, failed, broken (it could not judge), or none (no
-    command).
-    """
+    """The test judged the attempt's own commit: passed, failed, broken (it could not judge), or none (no command)."""
 
     attempt: int
     commit: str

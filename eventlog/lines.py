@@ -15,7 +15,7 @@ import msgspec
 from msgspec.json import Decoder, Encoder
 
 from . import events as _events  # noqa: F401  (the vocabulary)
-from .errors import LogError
+from .errors import FactError
 from .fact import Event, Fact, Unknown, vocabulary
 from .ids import are_ids, is_id
 
@@ -84,15 +84,15 @@ def envelope(fact: Fact, **attributes: Any) -> Event[Any]:
 
 
 def encode(event: Event[Any], longest: int = LONGEST_WRITTEN) -> bytes:
-    """The event's line, newline included. Raises LogError if it is longer than `longest` bytes or is not text."""
+    """The event's line, newline included. Raises FactError if it is longer than `longest` bytes or is not text."""
     try:
         line = _encode(event if type(event) is not Event else _carried(event)) + b"\n"
     except UnicodeEncodeError as error:
-        raise LogError(
+        raise FactError(
             f"{event.type} holds what is not text: {error.reason}", "write it without broken characters"
         ) from error
     if len(line) > longest:
-        raise LogError(
+        raise FactError(
             f"{event.type} is {len(line)} bytes long, and a line of the log at most {longest}",
             "put the text into a file and name the file",
         )

@@ -33,16 +33,6 @@ class Place(msgspec.Struct, frozen=True):
         return os.path.join(self.home, "runs")
 
     @property
-    def cache(self) -> str:
-        """May be deleted at any time."""
-        return os.path.join(self.home, "cache")
-
-    @property
-    def outbox(self) -> str:
-        """Letters of agents that may not write the log."""
-        return os.path.join(self.home, "outbox")
-
-    @property
     def locks(self) -> str:
         """Files that are only locked."""
         return os.path.join(self.home, "locks")
@@ -87,7 +77,7 @@ def initialise(place: Place, entropy: Callable[[], int]) -> None:
     Raises UsageError if something of the user's is in the way, LogError if it cannot be written.
     """
     try:
-        for folder in (place.home, place.log, place.runs, place.cache, place.outbox, place.locks, place.worktrees):
+        for folder in (place.home, place.log, place.runs, place.locks, place.worktrees):
             os.makedirs(folder, mode=0o700, exist_ok=True)
         with _locked(place.home):
             _link(place)

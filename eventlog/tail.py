@@ -57,11 +57,6 @@ class Tail:
         return {node_of_file(name): place.last for name, place in self._places.items() if place.last}
 
     @property
-    def positions(self) -> dict[str, int]:
-        """Node -> the bytes of its file that were read."""
-        return {node_of_file(name): place.offset for name, place in self._places.items()}
-
-    @property
     def bad(self) -> list[Bad]:
         """The lines that are no events, with file and offset."""
         return [bad for name in sorted(self._bad) for bad in self._bad[name]]

@@ -40,6 +40,11 @@ def test_every_dependency_has_a_reason() -> None:
         assert re.match("[a-z-]+", requirement)[0] in named.replace("\n", " "), requirement  # type: ignore[index]
 
 
+def test_nothing_is_left_to_be_filled_in() -> None:
+    for placeholder in ("COMMANDS-TABLE", "BENCH-TABLE", "DEMO-OUTPUT", "TODO"):
+        assert placeholder not in README
+
+
 def test_every_room_is_on_the_map() -> None:
     for room in (ROOT / ".importlinter").read_text().split("layers =")[1].split("[")[0].replace("|", "\n").split():
         assert f"`{room}{'.py' if room == 'cli' else '/'}`" in README

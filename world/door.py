@@ -3,18 +3,24 @@
 An agent can write its worktree, its branch, and git's notes about that worktree. So each call names the repository
 itself (`GIT_DIR`, `GIT_COMMON_DIR`, `GIT_WORK_TREE`; a worktree's own `.git` and `commondir` are never read), switches
 off what runs programs (hooks, fsmonitor, signing, maintenance), takes no GIT_* variable from outside except where the
-person's configuration and credentials are, and starts without a shell and without standard input.
+person's configuration and credentials are, and starts without a shell and without standard input; programs are looked
+for in absolute folders only: with `.` in PATH, a worktree's own `./git` would run. Git is in a session of its own, so
+that Ctrl-C in the terminal cannot stop it between two files.
 """
 
 import fcntl
+import functools
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 
 from ..eventlog.errors import SwarmError, UsageError
+from ..eventlog.text import head, plain
 
 WORKTREES = ".swarm/worktrees"
 
@@ -42,8 +48,21 @@ _SETTINGS = {
 _KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_ASKPASS", "GIT_TERMINAL_PROMPT")
 
 
+_FULL = "No space left"
+FREE_SPACE = "free space and run it again"
+_LONGEST = 4000  # bytes of words in an error: it goes into an event
+_PYTHON_GIT = "GIT_PYTHON_GIT_EXECUTABLE"
+_importing = threading.Lock()
+
+
 class GitError(SwarmError):
-    """Raised when git refused, with its own first words. Nothing was thrown away."""
+    """Raised when git refused, with its own first words. Nothing was thrown away.
+
+    The words fit into an event: names that are not UTF-8 are made so, and what is too long is cut.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(head(message, _LONGEST), head(hint, _LONGEST))
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -55,7 +74,9 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """How git ended, what it printed (file names that are not UTF-8 as surrogates), and what it said about it."""
+    """How git ended, what it printed (file names that are not UTF-8 as surrogates), and what it said about it (made
+    printable: it goes into errors and events).
+    """
 
     code: int
     out: str
@@ -75,30 +96,28 @@ class Door:
         at = at or self.main
         if not os.path.isdir(at.work_tree):
             raise GitError(f"there is no folder {at.work_tree}")
-        try:
-            from git.cmd import Git as Runner
-        except ImportError as error:  # gitpython looks for git when it is imported
-            raise GitError("git is not installed", hint="install git 2.38 or newer") from error
+        git = _program("git")
         given = {**self._environment(at), **(env or {})}
         # gitpython lays `env` over os.environ and cannot take a variable away: env(1) can.
         stray = [name for name in os.environ if name.startswith("GIT_") and name not in given and not _kept(name)]
-        without = ["env", *(f"--unset={name}" for name in stray)] if stray else []
-        code, out, err = Runner(at.work_tree).execute(
-            [*without, "git", *args],
+        without = [_program("env"), *(f"--unset={name}" for name in stray)] if stray else []
+        code, out, err = _runner(git)(at.work_tree).execute(
+            [*without, git, *args],
             env=given,
+            start_new_session=True,
             with_extended_output=True,
             with_exceptions=False,
             stdout_as_string=False,
             strip_newline_in_stdout=False,
             shell=False,
         )
-        return Answer(code, os.fsdecode(out), err if isinstance(err, str) else os.fsdecode(err))
+        return Answer(code, os.fsdecode(out), printable(os.fsdecode(err)))
 
     def run(self, *args: str, at: Place | None = None, env: Mapping[str, str] | None = None, hint: str = "") -> str:
         """What `git args…` printed; raises GitError when it does not end well."""
         answer = self.ask(*args, at=at, env=env)
         if answer.code:
-            raise GitError(f"git {args[0]} failed: {first_lines(answer.err) or f'exit {answer.code}'}", hint=hint)
+            raise failed(args[0], answer, hint)
         return answer.out
 
     def _environment(self, at: Place) -> dict[str, str]:
@@ -108,6 +127,7 @@ class Door:
             "GIT_WORK_TREE": at.work_tree,
             "GIT_NO_REPLACE_OBJECTS": "1",  # refs/replace/ would show another content under the same id
             "GIT_OPTIONAL_LOCKS": "0",
+            "PATH": _search_path(),  # git starts the person's filters by name
             "GIT_CONFIG_COUNT": str(len(_SETTINGS)),
         }
         for number, (key, value) in enumerate(_SETTINGS.items()):
@@ -130,7 +150,7 @@ class Door:
             return True
         answer = self.ask("merge-base", "--is-ancestor", "--end-of-options", older, newer)
         if answer.code not in (0, 1):
-            raise GitError(f"git merge-base failed: {first_lines(answer.err)}")
+            raise failed("merge-base", answer)
         return answer.code == 0
 
     def setting(self, key: str) -> bool:
@@ -163,7 +183,7 @@ class Door:
         if when is not None:
             env["GIT_AUTHOR_DATE"] = env["GIT_COMMITTER_DATE"] = f"@{int(when)} +0000"
         above = [word for parent in parents for word in ("-p", parent)]
-        return self.run("commit-tree", tree, *above, "-m", message.replace("\0", ""), env=env).strip()
+        return self.run("commit-tree", tree, *above, "-m", plain(message), env=env).strip()
 
     # --- worktrees ---
 
@@ -205,15 +225,66 @@ def _kept(name: str) -> bool:
     return name in _KEPT or name.startswith("GIT_SSH")
 
 
+def _search_path() -> str:
+    """PATH without the entries that depend on where a program is started."""
+    given = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(folder for folder in given if os.path.isabs(folder)) or os.defpath
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=_search_path())
+    if found is None:
+        raise GitError(f"{name} is not installed", hint="install git 2.38 or newer")
+    return found
+
+
+@functools.cache
+def _runner(git: str) -> Any:
+    """Gitpython's class `Git`. When it is imported it runs `git version`: also that by its path."""
+    with _importing:
+        before = os.environ.get(_PYTHON_GIT)
+        os.environ[_PYTHON_GIT] = git
+        try:
+            from git.cmd import Git as Runner
+        except ImportError as error:
+            raise GitError(f"{git} does not run", hint="install git 2.38 or newer") from error
+        finally:
+            if before is None:
+                del os.environ[_PYTHON_GIT]
+            else:
+                os.environ[_PYTHON_GIT] = before
+    return Runner
+
+
+def failed(what: str, answer: Answer, hint: str = "") -> GitError:
+    """The error for `git <what>` that did not end well."""
+    words = first_lines(answer.err) or f"exit {answer.code}"
+    return GitError(f"git {what} failed: {words}", hint=FREE_SPACE if _FULL in answer.err else hint)
+
+
 def first_lines(text: str, most: int = 4) -> str:
     """Git's words on one line: its first lines, without its advice."""
     lines = [line.strip() for line in text.splitlines()]
-    return " ".join([line for line in lines if line and not line.startswith("hint:")][:most])
+    return head(" ".join([line for line in lines if line and not line.startswith("hint:")][:most]), _LONGEST)
 
 
 def printable(name: str) -> str:
     """A file name that may be written as UTF-8."""
     return os.fsencode(name).decode("utf-8", "replace")
+
+
+def named(names: Sequence[str], most: int = 200, room: int = 16_000) -> list[str]:
+    """The first file names, made printable, at most `most` and `room` bytes as JSON: an event holds 64 KiB. How many
+    were left out is the last entry: `… and 3 more`.
+    """
+    found: list[str] = []
+    for name in map(printable, names[:most]):
+        room -= len(msgspec.json.encode(name)) + len(",")
+        if room < 0:
+            break
+        found.append(name)
+    left = len(names) - len(found)
+    return [*found, f"… and {left} more"] if left else found
 
 
 def erase(path: str) -> None:

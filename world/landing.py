@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 
 from . import Conflict, Landed, Merged, Moved, Refused
-from .door import WORKTREES, Door, GitError, Place, first_lines, linked, printable, read_line, write_line
+from .door import WORKTREES, Door, GitError, Place, failed, first_lines, linked, named, printable, read_line, write_line
 
 _REBASING = (os.path.join("rebase-merge", "head-name"), os.path.join("rebase-apply", "head-name"))
 
@@ -32,9 +32,9 @@ def merge(door: Door, base: str, commit: str, message: str, author: str, when: f
         )
     tree, *names = [word for word in answer.out.split("\0") if word.strip()] or [""]
     if answer.code == 1:
-        return Conflict(files=[printable(name) for name in names])
+        return Conflict(files=named(names))
     if answer.code:
-        raise GitError(f"git merge-tree failed: {first_lines(answer.err)}", hint="swarm doctor")
+        raise failed("merge-tree", answer, hint="swarm doctor")
     tree = tree.strip()
     return Merged(commit=door.commit_tree(tree, [base, commit], message, author, when), tree=tree)
 
@@ -70,8 +70,8 @@ def land(door: Door, target: str, base: str, commit: str) -> Landed | Moved | Re
     for place in _checkouts(door):
         if ref in [read_line(os.path.join(place.git_dir, name)) for name in _REBASING]:
             return Refused(
-                reason=f"{target} is being rebased in {place.work_tree}",
-                command=f"git -C {shlex.quote(place.work_tree)} rebase --continue",
+                reason=printable(f"{target} is being rebased in {place.work_tree}"),
+                command=printable(f"git -C {shlex.quote(place.work_tree)} rebase --continue"),
             )
         if door.ask("symbolic-ref", "--quiet", "HEAD", at=place).out.strip() == ref:
             holder = place
@@ -84,7 +84,7 @@ def land(door: Door, target: str, base: str, commit: str) -> Landed | Moved | Re
         how = ["merge", "--ff-only", "--no-overwrite-ignore"]
         answer = door.ask(*how, "--no-autostash", "--no-stat", "--quiet", "--end-of-options", commit, at=holder)
         reason = first_lines(answer.err)
-        command = f"git -C {shlex.quote(holder.work_tree)} {' '.join(how)} {commit}"
+        command = printable(f"git -C {shlex.quote(holder.work_tree)} {' '.join(how)} {commit}")
     found = door.commit(ref)
     if found and door.is_ancestor(commit, found):
         return Landed(commit=commit)

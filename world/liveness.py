@@ -8,7 +8,7 @@ import os
 from ..projections import Board, agents
 from . import Identity
 from .processes import alive
-from .runfolder import RunFolder
+from .runfolder import NOBODY, RunFolder
 
 GONE, ENDING = "gone", "ending"
 
@@ -22,12 +22,16 @@ def conditions(runs: str, board: Board) -> dict[str, str]:
 
 
 def processes_of(runs: str, session: agents.Session) -> tuple[Identity | None, Identity | None]:
-    """A session's program and its host; None where no host has taken it or the program has not begun."""
-    if session.started:
+    """A session's program and its host; None where no host has taken it or the program has not begun.
+
+    In a copied clone the log tells of processes that are the original's: there the host is NOBODY.
+    """
+    host = RunFolder(os.path.join(runs, os.path.basename(session.id))).owner()
+    if session.started and host != NOBODY:
         said = session.started
         program = Identity(said.boot_id, said.pid, said.start_ticks)
         return program, Identity(said.boot_id, said.host_pid, said.host_ticks)
-    return None, RunFolder(os.path.join(runs, os.path.basename(session.id))).owner()
+    return None, host
 
 
 def _condition(runs: str, session: agents.Session) -> str:

@@ -13,7 +13,7 @@ from functools import cache
 from . import Identity
 from .clock import monotonic
 
-MARK = "SWARM_SESSION"  # in the environment of every program of a session, and of what it starts
+MARK = "SWARM_RUN_DIR"  # in the environment of every program of a session, and of what it starts: its run folder
 
 
 @cache
@@ -69,9 +69,9 @@ def descendants(pid: int) -> list[Identity]:
     return found
 
 
-def marked(session: str) -> list[Identity]:
-    """Our user's processes whose environment carries the mark of this session, except ourselves."""
-    mark, user, found = f"{MARK}={session}".encode(), os.getuid(), []
+def marked(run_dir: str) -> list[Identity]:
+    """Our user's processes whose environment names this run folder (absolute) as theirs, except ourselves."""
+    mark, user, found = os.fsencode(f"{MARK}={run_dir}"), os.getuid(), []
     for pid in _pids():
         process = identity(pid)  # before its environment is read: if the pid changes hands in between, `send` refuses
         try:

@@ -1,11 +1,12 @@
 """The folder of one session, `runs/<session>/`: who took it, what ran, how it ended. Rule: every file appears whole.
 
-    spec.json      what to run (SessionSpec)              program.json   the program's identity, once it runs
-    claimed        the identity of the one host           exit.json      how it ended (ExitRecord)
+    spec.json      what to run (SessionSpec)              program.json   what runs (Claim), once it does
+    claimed        the one host (Claim)                   exit.json      how it ended (ExitRecord)
     stdout.log     raw output, capped                     host.err       what a crashing host had to say
     stderr.log     the same
 
 0700, its files 0600: they hold the prompt and whatever the agent printed. The environment is in none of them.
+Who runs is bound to this very folder: in a copy of it (`cp -r`) nobody does, and nobody is ended from there.
 """
 
 import os
@@ -21,7 +22,15 @@ from . import Identity, SessionSpec
 
 T = TypeVar("T")
 
-NOBODY = Identity("", 0, 0)  # claims a folder so that no host ever will
+NOBODY = Identity("", 0, 0)  # claims a folder so that no host ever will, and has the copy of a claimed one
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """Which process works in which folder: a copied folder is another one."""
+
+    identity: Identity
+    device: int
+    inode: int
 
 
 class ExitRecord(msgspec.Struct, frozen=True):
@@ -55,7 +64,7 @@ class RunFolder:
 
     def claim(self, owner: Identity) -> bool:
         """Take the folder for `owner`; False if somebody has it. link(2) is exclusive, and never half done."""
-        draft = self._draft("claimed", owner)
+        draft = self._draft("claimed", self._bound(owner))
         try:
             os.link(draft, self.file("claimed"))
         except FileExistsError:
@@ -69,12 +78,12 @@ class RunFolder:
         return self._read("spec.json", SessionSpec)
 
     def owner(self) -> Identity | None:
-        """Who claimed it."""
-        return self._read("claimed", Identity)
+        """Who claimed it; NOBODY if that was another folder, of which this is a copy."""
+        return self._bearer("claimed")
 
     def program(self) -> Identity | None:
-        """What runs, or ran, here."""
-        return self._read("program.json", Identity)
+        """What runs, or ran, here; NOBODY if that is in another folder, of which this is a copy."""
+        return self._bearer("program.json")
 
     def exit_record(self) -> ExitRecord | None:
         """How it ended, if that was written down."""
@@ -82,11 +91,19 @@ class RunFolder:
 
     def keep_program(self, program: Identity) -> None:
         """Write down what runs here, for whoever must end it if the host is killed."""
-        self._write("program.json", program)
+        self._write("program.json", self._bound(program))
 
     def keep_exit(self, record: ExitRecord) -> None:
         """Write down how it ended."""
         self._write("exit.json", record)
+
+    def _bound(self, process: Identity) -> Claim:
+        status = os.stat(self.path)
+        return Claim(process, status.st_dev, status.st_ino)
+
+    def _bearer(self, name: str) -> Identity | None:
+        claim = self._read(name, Claim)
+        return claim and (claim.identity if claim == self._bound(claim.identity) else NOBODY)
 
     def _read(self, name: str, kind: type[T]) -> T | None:
         """The file's content; None if it is missing or, after a power cut, not whole."""

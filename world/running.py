@@ -6,10 +6,13 @@ The kernel drops the lock with its holder, however that dies, so there is nothin
 
 import fcntl
 import os
+import time
 
 import msgspec
 
-from ..eventlog.errors import UsageError
+from ..eventlog.errors import SwarmError, UsageError
+
+PATIENCE = 0.5
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -28,25 +31,44 @@ class RunLock:
         self._fd = -1
 
     def take(self, holder: Holder) -> None:
-        """Take it; raises UsageError that says who has it."""
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Take it; raises UsageError that says who has it, SwarmError if the file cannot be written."""
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            other = read(self._path)
-            who = f"pid {other.pid}, {other.run}, since {other.since}" if other else "another process"
-            hint = "see it with: swarm status; stop it with: swarm stop"
-            raise UsageError(f"a swarm already runs on this repository ({who})", hint) from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, msgspec.json.encode(holder) + b"\n", 0)
-        self._fd = fd
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            if not _locked(self._fd):
+                raise UsageError(*self._taken())
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, msgspec.json.encode(holder) + b"\n", 0)
+        except OSError as error:
+            self.drop()
+            raise SwarmError(f"cannot write {self._path}: {error.strerror}", "mend that and run it again") from error
+        except UsageError:
+            self.drop()
+            raise
+
+    def _taken(self) -> tuple[str, str]:
+        other = read(self._path)
+        who = f"pid {other.pid}, {other.run}, since {other.since}" if other else "another process"
+        return f"a swarm already runs on this repository ({who})", "see it with: swarm status; stop it with: swarm stop"
 
     def drop(self) -> None:
         """Give it back."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _locked(fd: int) -> bool:
+    """Try for a moment: whoever only asks who runs (`holder`) has the lock for an instant, too."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
 
 
 def holder(path: str) -> Holder | None:

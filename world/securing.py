@@ -8,11 +8,9 @@ import os
 import tempfile
 
 from . import Conflict, Secured
-from .door import Door, GitError, Place, printable
+from .door import FREE_SPACE, Door, GitError, Place, failed, named
 from .landing import merge
 from .worktrees import check_branch
-
-_FILES = 200  # names in an event
 
 
 def secure(door: Door, path: str, branch: str, base: str, ref: str, message: str, author: str) -> Secured:
@@ -143,4 +141,4 @@ def _plant(door: Door, place: Place, name: str) -> None:
 
 def _changed(door: Door, base: str, commit: str) -> list[str]:
     names = door.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", base, commit).split("\0")
-    return [printable(name) for name in names if name][:_FILES]
+    return named([name for name in names if name])

@@ -7,14 +7,21 @@ import os
 import re
 import signal
 import sys
+import time
+from collections.abc import Sequence
 
 from ..eventlog.errors import SwarmError, UsageError
 from ..eventlog.events import SessionExited
 from ..eventlog.files import Draft, Log
+from ..eventlog.place import Place, node_of
 from ..eventlog.tail import Tail
+from ..projections import agents
 from . import Identity, SessionSpec, processes
+from .clock import entropy, monotonic, now
+from .liveness import processes_of
 from .runfolder import NOBODY, ExitRecord, RunFolder, drafted
 
+PATIENCE = 30.0  # seconds for sessions to end: their grace, what is hard to kill, and the last words
 _NAME = re.compile("[a-z0-9](?:[a-z0-9_-]{0,78}[a-z0-9])?")
 
 
@@ -29,7 +36,7 @@ class HostedSessions:
     def start(self, spec: SessionSpec, env: dict[str, str]) -> int:
         """Run it under a new host unless its run folder was claimed before; returns the host's pid (0: claimed before).
 
-        `env` is all that the program gets, with SWARM_SESSION added. Raises UsageError for what cannot be a session,
+        `env` is all that the program gets, with SWARM_SESSION and SWARM_RUN_DIR added. Raises UsageError for what cannot be a session,
         SwarmError when no host could be started. A program that cannot be started is an exit with `ended_by` "missing".
         """
         self._reap()
@@ -40,7 +47,7 @@ class HostedSessions:
             return 0
         try:
             folder.create(spec)
-            host = _spawn(folder, {**env, processes.MARK: spec.session})
+            host = _spawn(folder, {**env, "SWARM_SESSION": spec.session, processes.MARK: folder.path})
         except OSError as error:
             raise SwarmError(f"cannot start a host for session {spec.session}: {error}") from error
         self._hosts.add(host)
@@ -52,7 +59,7 @@ class HostedSessions:
         return processes.alive(identity)
 
     def running(self, session: str) -> bool:
-        """Whether the host that took the run folder of this session is alive. Not taken yet: no."""
+        """Whether the host that took the run folder of this session is alive. Not taken yet, or a copy: no."""
         host = self._folder(session).owner()
         return host is not None and self.alive(host)
 
@@ -94,8 +101,9 @@ class HostedSessions:
 
     def orphans(self, session: str) -> list[Identity]:
         """What a session whose host was killed left running: its program, all below that, all that carry its mark."""
-        program = self._folder(session).program()
-        found = processes.marked(session)
+        folder = self._folder(session)
+        program = folder.program()
+        found = processes.marked(folder.path)
         if program and processes.alive(program):
             found += [program, *processes.descendants(program.pid)]
         return list(dict.fromkeys(found))
@@ -124,6 +132,39 @@ class HostedSessions:
             except ChildProcessError:
                 pass  # another thread took it
             self._hosts.discard(pid)
+
+
+def end_all(place: Place, sessions: Sequence[agents.Session], patience: float = PATIENCE) -> None:
+    """End these sessions where no swarm runs that could: ask their hosts, and write down the ends that those could not.
+
+    Returns when their processes are gone; raises SwarmError if one is there after `patience` seconds.
+    """
+    log = Log(place.log, node_of(place, entropy), now, entropy)
+    try:
+        hosted = HostedSessions(place.runs, log)
+        for session in sessions:
+            hosted.kill(session.id)
+        try:
+            wait_for_end(place.runs, sessions, patience)
+        finally:
+            for session in sessions:
+                hosted.settle(session.id)
+    finally:
+        log.close()
+
+
+def wait_for_end(runs: str, sessions: Sequence[agents.Session], patience: float = PATIENCE) -> None:
+    """Return when the processes of these sessions are gone; raises SwarmError if one is there after that time."""
+    deadline = monotonic() + patience
+    while left := {session.id: found for session in sessions if (found := _left(runs, session))}:
+        if monotonic() > deadline:
+            pids = " ".join(dict.fromkeys(str(process.pid) for found in left.values() for process in found))
+            raise SwarmError(f"still there after {patience:g} s: {', '.join(left)}", f"kill -9 {pids}")
+        time.sleep(0.02)  # they are no children of ours: nobody tells
+
+
+def _left(runs: str, session: agents.Session) -> list[Identity]:
+    return [process for process in processes_of(runs, session) if process and processes.alive(process)]
 
 
 def _spawn(folder: RunFolder, env: dict[str, str]) -> int:

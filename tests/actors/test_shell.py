@@ -94,6 +94,20 @@ def test_what_is_due_is_done_and_what_came_of_it_is_appended(stand: Stand) -> No
     assert stand.toy.done == [Look()]
 
 
+def test_what_cannot_be_said_is_refused_like_any_other_trouble(stand: Stand) -> None:
+    """A fact longer than a line of the log may be: its command is told, nobody crashes."""
+
+    def overflow(_: Command) -> list[Said]:
+        stand.toy.wanted.clear()
+        return [Said("a", IssueLinked(["b" * 100_000]))]
+
+    stand.toy.wanted, stand.toy.deed = [Look()], overflow
+    stand.staff.hire(stand.toy)
+    until(lambda: stand.said() == ["actor.crashed"])  # what the toy says when it is refused
+    assert "bytes long" in read_all(stand.folder)[0].data.error
+    assert stand.crashes == []
+
+
 def test_a_command_that_led_to_nothing_is_tried_again_only_after_a_while(stand: Stand) -> None:
     stand.toy.wanted = [Look("landing")]
     stand.staff.hire(stand.toy)

@@ -168,6 +168,7 @@ def test_another_process_with_the_same_pid_is_not_the_agent(swarm: Any, home: Ho
 
 
 def test_only_what_the_agent_printed_or_wrote_itself_is_a_sign_of_life(swarm: Any, home: Home, assigned: str) -> None:
+    """Pain 9."""
     home.append("watchdog", [(ISSUE, SessionKillRequested(**WHO, reason="silent"))])
     home.append("watchdog", [("", MailSent(to=["agent-builder-1"], body="are you there?"))])
     home.append("merger", [(ISSUE, WorktreePrepared(attempt=1, path="p", branch="b", base="0"))])

@@ -84,6 +84,8 @@ def test_a_batch_with_a_line_too_long_writes_nothing(folder: str, open_log: Open
 
 
 def test_eight_processes_lose_tear_and_double_nothing(folder: str, open_log: OpenLog, children: Any) -> None:
+    """Pain 31: no file is edited by two; lines are appended."""
+
     def work(name: str) -> None:
         log = open_log(folder)
         for n in range(250):
@@ -156,6 +158,7 @@ def test_kill_9_loses_nothing_acknowledged_and_glues_nothing(
 
 
 def test_a_log_cut_at_any_byte_loses_only_the_torn_line(folder: str, open_log: OpenLog) -> None:
+    """Pain 30: a torn line is not glued to the next."""
     log = open_log(folder)
     log.append([letter(body) for body in "abcde"])
     log.close()

@@ -39,11 +39,9 @@ def test_all_paths_hang_on_the_common_directory_and_the_root(repository: Path) -
     place, home = initialised(repository), repository / ".git" / "swarm"
     assert (place.root, place.common, place.home) == (str(repository), str(repository / ".git"), str(home))
     assert place.log == str(home / "log")
-    assert [place.runs, place.cache, place.outbox, place.locks] == [
-        str(home / name) for name in ("runs", "cache", "outbox", "locks")
-    ]
+    assert [place.runs, place.locks] == [str(home / name) for name in ("runs", "locks")]
     assert place.worktrees == str(repository / ".swarm" / "worktrees")
-    folders = (place.home, place.log, place.runs, place.cache, place.outbox, place.locks, place.worktrees)
+    folders = (place.home, place.log, place.runs, place.locks, place.worktrees)
     assert {os.stat(folder).st_mode & 0o777 for folder in folders} == {0o700}
 
 

@@ -49,6 +49,12 @@ def test_a_detached_head_needs_a_target(stage: Stage) -> None:
     assert "b.txt" in stage.files("main")
 
 
+def test_a_target_that_is_no_branch(stage: Stage) -> None:
+    done = stage.start("--target", "nope")
+    assert done.code == 2
+    assert "'nope'" in done.err
+
+
 def test_outside_a_repository_and_before_init(tmp_path: Path) -> None:
     nowhere = Stage(tmp_path)
     done = nowhere.swarm("issue", "list")

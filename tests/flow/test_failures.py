@@ -1,10 +1,11 @@
 """What goes wrong with agents, gates and merges, and that none of it is lost, hidden or counted as done."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from stage import Stage
+from stage import SWARM, Stage
 from waiting import until
 
 
@@ -169,3 +170,29 @@ echo b > b.txt
     stage.start("--test", "true", "--max-retries", "0")
     assert not pwned.exists()
     assert Path(stage.root / "a.txt").read_text() == "a\n"
+
+
+def test_what_a_fact_cannot_hold_is_the_attempts_trouble_and_not_the_swarms(stage: Stage) -> None:
+    """Thousands of long paths that conflict: an event has 64 KiB, and the run goes on all the same."""
+    folder = stage.root / "d"
+    folder.mkdir()
+    for number in range(2500):
+        (folder / f"{number:04d}-{'x' * 60}").write_text("0\n")
+    stage.git("add", "-A")
+    stage.git("commit", "-qm", "many files")
+    for word in ("one", "two"):
+        stage.issue(f"Say {word}", f"sleep 1; for f in d/*; do echo {word} > $f; done")
+    other = stage.issue("Write b", "echo b > b.txt")
+    done = stage.start("--max-agents", "3", "--max-retries", "0")
+    assert done.code == 1, done.err
+    assert stage.row(other)["status"] == "done"
+    assert sorted(row["status"] for row in stage.json("issue", "list")) == ["blocked", "done", "done"]
+    assert stage.swarm("log", "verify").code == 0
+
+
+def test_a_reader_of_the_live_view_that_has_gone_does_not_stop_the_work(stage: Stage) -> None:
+    stage.issue("Write b", "sleep 0.5; echo b > b.txt")
+    command = f"{SWARM} start --until-idle | head -1"
+    subprocess.run(["sh", "-c", command], cwd=stage.root, check=True, capture_output=True, timeout=60)
+    assert stage.events("run.stopped")[-1].data.reason == "idle"
+    assert "b.txt" in stage.files()

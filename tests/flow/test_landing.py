@@ -1,8 +1,10 @@
 """The main job: issues become tested, merged commits, made by several agents at once, and everything is in the log."""
 
 import json
+import os
+import subprocess
 
-from stage import Stage
+from stage import SWARM, Stage
 
 
 def test_issues_become_commits_on_the_target(stage: Stage) -> None:
@@ -149,3 +151,13 @@ def test_every_event_of_a_run_has_a_cause_that_leads_to_a_person_or_to_the_run(s
     assert chain[0]["type"] == "issue.opened"
     assert chain[-1]["id"] == closed.id
     assert "merge.landed" in [event["type"] for event in chain]
+
+
+def test_setting_up_is_init_and_start_with_no_server_no_database_no_daemon_and_no_network(stage: Stage) -> None:
+    """Pain 33. Nothing is left running either."""
+    stage.issue("Write b", "echo b > b.txt")
+    alone = ["unshare", "--net"] if os.geteuid() == 0 else []
+    done = subprocess.run([*alone, SWARM, "start", "--until-idle"], cwd=stage.root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "b.txt" in stage.files()
+    assert not stage.running()

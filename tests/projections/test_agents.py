@@ -95,6 +95,7 @@ def test_an_exit_record_counts_more_than_the_word_that_a_session_was_lost(histor
 
 
 def test_only_what_the_agent_printed_or_wrote_is_a_sign_of_life(history: History) -> None:
+    """Pain 9: a watchdog's own events do not feed it."""
     history.all([ASSIGNED, STARTED])
     history.said(SessionKillRequested(**WHO, reason="silent"), source="watchdog")
     history.said(MailSent(to=["agent-builder-1"], body="are you there?"), source="watchdog")

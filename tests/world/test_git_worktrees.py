@@ -235,6 +235,7 @@ def test_worktrees_are_made_one_at_a_time(scratch: Scratch, git: Git) -> None:
 
 
 def test_sixteen_worktrees_at_once_from_threads_all_succeed(scratch: Scratch, git: Git) -> None:
+    """Pain 22: worktrees race for git's locks."""
     base = git.tip("main")
     with ThreadPoolExecutor(8) as pool:
         done = [pool.submit(git.prepare, f".swarm/worktrees/w-{n}", f"swarm/a{n}/i-1", base) for n in range(16)]

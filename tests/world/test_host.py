@@ -268,7 +268,6 @@ def test_the_runtimes_reader_gives_the_verdict_and_the_usage(rig: Rig) -> None:
 
 
 def test_signs_of_life_are_few_and_only_for_output(rig: Rig) -> None:
-    others = processes.descendants(os.getpid())  # a proxy that other tests use
     os.mkfifo(rig.place / "fifo")
     rig.start("for i in 1 2 3 4 5; do echo $i; sleep 0.01; done; cat fifo", runtime="shell")
     progress = until(lambda: rig.events("session.progressed"))
