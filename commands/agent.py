@@ -93,7 +93,7 @@ def logs(name: str, follow: bool, json_: bool) -> None:
         who = {"agent": attempt.agent, "issue": attempt.issue, "attempt": attempt.number, "session": attempt.name}
         emit({**who, "stdout": stdout, "stderr": stderr})
         return
-    if follow:
+    if follow and not os.path.isdir(folder):
         _follow(home.place.runs, lambda: None, lambda: os.path.isdir(folder) or _is_over(home, attempt))
     if not os.path.isdir(folder):
         click.echo(f"swarm: {name} has printed nothing yet", err=True)

@@ -9,6 +9,7 @@ import click
 from ..eventlog.errors import UsageError
 from ..eventlog.events import (
     FindingsReported,
+    IssueAssigned,
     IssueClosed,
     IssueDelegated,
     IssueHeld,
@@ -56,7 +57,8 @@ class _Titled(click.Command):
             word = next((word for word in dashed if word.startswith(error.option_name)), dashed[0])
             title = "'" + word.replace("'", "'\"'\"'") + "'"
             raise UsageError(
-                error.format_message(), f"a title that begins with - stands after --: swarm issue create -- {title}"
+                error.format_message(),
+                f"a title that begins with - stands after --, options before: swarm issue create --body … -- {title}",
             ) from None
 
 
@@ -74,7 +76,7 @@ def create(
 ) -> None:
     """Write an issue; prints its id.
 
-    A title that begins with - stands after --.
+    A title that begins with - stands after --, and the options before.
     """
     home = Home()
     title = _one_line(title, "title")
@@ -307,13 +309,18 @@ def assign(id: str, agent: str) -> None:  # noqa: A002
 def _steer(prefix: str, status: str, reason: str, needs: Sequence[str] = ()) -> None:
     """Bring the issue to that status (empty: as it is), have it also wait for `needs`, and say what came of it."""
     fitting(reason, "reason")
+    warning = ""
 
     def ask(issue: issues.Issue, state: issues.State, source: str) -> tuple[list[Fact], str]:
+        nonlocal warning
         facts: list[Fact] = []
         words = []
         if needs:
             more = [need for need in issues.check_needs(state, issue.id, needs) if need not in issue.needs]
             facts += [IssueLinked(needs=more)] if more else []
+            at_work = _at_work(issue)
+            if more and at_work and not status:
+                warning = f"the attempt at work goes on; to call it off: swarm agent kill {at_work.agent}"
             words.append(f"needs {', '.join(more)}" if more else "already needs that")
         if status and status == issue.status:
             words.append(f"is already {status}" + (f" ({issue.assignee})" if status == issues.IN_PROGRESS else ""))
@@ -323,11 +330,18 @@ def _steer(prefix: str, status: str, reason: str, needs: Sequence[str] = ()) -> 
         return facts, f"{issue.id} {' and '.join(words)}"
 
     _decide(prefix, ask)
+    if warning:
+        click.echo(warning, err=True)
+
+
+def _at_work(issue: issues.Issue) -> IssueAssigned | None:
+    """What was given to the agent that is at work on it, if the swarm is to go on with it."""
+    return issue.current.assigned if issue.current and not issue.mark else None
 
 
 def _mark(issue: issues.Issue, status: str, reason: str, by: str) -> Fact:
     """The fact that brings the issue to a status it does not have; raises UsageError if that is not for `by` to say."""
-    at_work = issue.current.assigned if issue.current and not issue.mark else None
+    at_work = _at_work(issue)
     if at_work and status == issues.OPEN:
         raise UsageError(f"{at_work.agent} is at work on {issue.id}", f"call it off: swarm agent kill {at_work.agent}")
     if at_work and status == issues.DONE and by == f"agent-{at_work.agent}":

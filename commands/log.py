@@ -16,6 +16,7 @@ from ..eventlog.ids import time_of
 from ..eventlog.lines import decode_block
 from ..eventlog.tail import blocks, node_files
 from ..eventlog.telling import named, short, tell
+from ..mailbox.addresses import source_of
 from ..world.clock import now
 from . import Home, as_json, emit, put, say
 
@@ -30,7 +31,7 @@ Line = tuple[Event[Any], bytes]
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option("--type", "type_", default="", metavar="T", help="Types that begin so: merge, merge.landed.")
 @click.option("--about", default="", metavar="X", help="An issue, a session, an agent, a letter, a run.")
-@click.option("--by", default="", metavar="X", help="Authors that begin so: human, coordinator, agent/kim, session/…")
+@click.option("--by", default="", metavar="X", help="Authors that begin so: human, coordinator, agent-kim, session/…")
 @click.option("--since", default="", metavar="ID|5m", help="After that event, or in the last 30s, 5m, 2h, 1d.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="The newest N of these.")
 @click.option("--json", "json_", is_flag=True, help="The lines of the log as they are, one JSON document each.")
@@ -67,9 +68,10 @@ def command(
 def verify(json_: bool) -> int:
     """Look at every line: is the log what its writers wrote?
 
-    Exit code 1 if a line was changed, taken out or cannot be read. A fork of histories or an unfinished line is noted,
-    and is no damage.
+    Exit code 1 if a line was changed, taken out or cannot be read, or if what became of a letter does not add up. A
+    fork of histories or an unfinished line is noted, and is no damage.
     """
+    from ..eventlog.verify import LETTERS
     from ..eventlog.verify import verify as look
 
     report = look(Home().place.log)
@@ -80,6 +82,8 @@ def verify(json_: bool) -> int:
             say(f"note   {note}")
         for error in report.errors:
             say(f"wrong  {error}")
+        counts = ", ".join(f"{report.letters[became]} {became}" for became in LETTERS)
+        say(f"note   {sum(report.letters.values())} letters: {counts}")
         verdict = f"{len(report.errors)} errors" if report.errors else "the log is whole"
         say(f"{verdict}: {report.events} events in {report.files} files")
     return 1 if report.errors else 0
@@ -131,7 +135,9 @@ class Wanted:
     """Which events were asked for. Raises UsageError for what cannot be meant."""
 
     def __init__(self, events: Sequence[Event[Any]], type_: str, about: str, by: str, since: str) -> None:
-        self._type, self._about, self._by = type_, about, by
+        self._type, self._about, self._by = type_, about, source_of(by)
+        name = about.removeprefix("agent-")
+        self._names = {about, name, f"agent-{name}"}
         self._after, self._from = "", 0.0
         self._attempts: set[tuple[str, int]] = set()
         if type_ and not any(kind.startswith(type_) for kind in (*vocabulary(), *(event.type for event in events))):
@@ -154,13 +160,14 @@ class Wanted:
 
     def _is_about(self, event: Event[Any]) -> bool:
         about, data = self._about, event.data
-        if isinstance(data, IssueAssigned) and data.agent == about:
+        if isinstance(data, IssueAssigned) and data.agent in self._names:
             self._attempts.add((event.subject, data.attempt))
         named_in = [getattr(data, field, "") for field in ("session", "agent", "letter", "reader", "recipient")]
         attempt = event.subject, getattr(data, "attempt", 0)
         return (
             any(text.startswith((about, f"sw-{about}")) for text in (event.subject, getattr(data, "issue", "")))
-            or about in (event.id, event.correlationid, *named_in, *getattr(data, "to", ()))
+            or about in (event.id, event.correlationid)
+            or not self._names.isdisjoint((*named_in, *getattr(data, "to", ())))
             or short(event.id) == about
             or attempt in self._attempts
         )

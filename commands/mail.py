@@ -1,15 +1,14 @@
 """Letters between agents, actors and people: send, list, show, read, check."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
 
 import click
 
 from ..eventlog.errors import LogError, UsageError
-from ..eventlog.events import MailSent
-from ..eventlog.fact import Fact
+from ..eventlog.events import MailAcked, MailDelivered, MailSent
 from ..eventlog.files import Draft
 from ..eventlog.place import Place
 from ..eventlog.text import printable
@@ -45,8 +44,8 @@ def command() -> None:
 def send(to: Sequence[str], from_: str, kind: str, priority: int, issue: str, reply_to: str, body: str) -> int:
     """Send a letter; prints its id.
 
-    An unknown recipient is refused. One who is not at work any more cannot get it: that is said, and the letter is
-    kept as undeliverable.
+    An unknown recipient is refused. A group is those who are at work now. Where nobody is at work who could get it,
+    that is said, and the letter is kept as undeliverable.
     """
     home = Home()
     sender = _mailbox(home, from_, "--from")
@@ -59,17 +58,17 @@ def send(to: Sequence[str], from_: str, kind: str, priority: int, issue: str, re
         letter = _resolved(home.board(names), letter, issue, reply_to)
     source = addresses.source_of(sender)
     sent = home.append(source, [(letter.issue, letter)], cause=letter.reply_to)[0]
-    lost = [why for to in letter.to if names and (why := addresses.is_dead(home.board(names), to, sent.id))]
+    doubtful = any(names and addresses.is_dead(home.board(names), to, source, sent.id) for to in letter.to)
+    lost = _bury(home, sent.id, source) if doubtful else []
     if lost:
-        _bury(home, sent.id, source)
         click.echo(f"swarm: kept as undeliverable: {', '.join(lost)}", err=True)
     click.echo(sent.id)
     return 1 if lost else 0
 
 
 def _needed(to: Sequence[str], issue: str, reply_to: str) -> tuple[str, ...]:
-    """The projections without which the letter cannot be judged: none for what every repository has."""
-    strange = [address for address in to if address not in addresses.ALWAYS]
+    """The projections without which the letter cannot be judged: none for those who can always have it."""
+    strange = [address for address in to if address not in (*addresses.ACTORS, addresses.HUMAN)]
     wanted = {
         "agents": not all(address.startswith("issue:") for address in strange),
         "issues": bool(issue) or any(address.startswith("issue:") for address in strange),
@@ -96,8 +95,11 @@ def _own_issue() -> str:
     return os.environ.get("SWARM_ISSUE", "") if os.environ.get("SWARM_AGENT") else ""
 
 
-def _bury(home: Home, letter_id: str, source: str) -> None:
-    """Write down whom the letter cannot reach, and tell its sender and the person: unless a watchdog was quicker."""
+def _bury(home: Home, letter_id: str, source: str) -> list[str]:
+    """Write down whom the letter cannot reach, and tell its sender and the person, unless a watchdog was quicker.
+
+    Returns why it is lost: empty if a reader was quicker.
+    """
 
     def ask(board: Board) -> list[Draft]:
         letter = board[mail.State].letters[letter_id]
@@ -109,7 +111,9 @@ def _bury(home: Home, letter_id: str, source: str) -> None:
                 drafts.append(Draft(notice, source, notice.issue, causationid=letter_id))
         return drafts
 
-    home.decide(("issues", *MAILBOX), ask)
+    known = ("issues", *MAILBOX)
+    home.decide(known, ask)
+    return [why for _, why in home.board(known)[mail.State].letters[letter_id].dead.values()]
 
 
 def _mailbox(home: Home, given: str, option: str) -> str:
@@ -137,6 +141,8 @@ def list_(to: str, from_: str, kind: str | None, issue: str, unread: bool, limit
     board = Home().board(("issues", *MAILBOX))
     if issue:
         issue = issues.find(board[issues.State], issue).id
+    to = addresses.check_recipient(board, to) if to else ""
+    from_ = addresses.mailbox_of(from_) if from_ else ""
     rows = [
         row
         for row in map(letters.row, _addressed(board, to, unread))
@@ -155,8 +161,6 @@ def list_(to: str, from_: str, kind: str | None, issue: str, unread: bool, limit
 
 def _addressed(board: Board, to: str, unread: bool) -> list[mail.Letter]:
     """The letters with that address, oldest first; unread: those that its owner has not had, or else nobody has."""
-    if to.startswith("issue:"):
-        to = addresses.check_recipient(board, to)
     if unread and (to in (*addresses.ACTORS, addresses.HUMAN) or to.startswith("agent-")):
         return sorted(letters.unread(board, addresses.reader(board, to)), key=lambda letter: letter.id)
     found = [one for one in board[mail.State].sent() if not to or (one.sent and to in one.sent.data.to)]
@@ -193,18 +197,21 @@ def _text(found: Sequence[mail.Letter]) -> str:
 def read(id: str, json_: bool) -> None:  # noqa: A002
     """Print one letter, and mark it as read if it is for you."""
     home = Home()
-    board = home.board(MAILBOX)
-    letter = mail.find(board[mail.State], id)
     source = whoami(home.place)
-    who = addresses.reader(board, addresses.address_of(source))
-    if json_:
-        emit(letters.row(letter))
-    else:
-        put(printable(_text([letter])).encode())
-    if letter.sent is None or not addresses.reaches(letter.sent.data.to, letter.sent.source, letter.id, who):
-        click.echo(f"not addressed to {who.address}: not marked as read", err=True)
-    elif who.address not in letter.acked:
-        home.append(source, [letters.acked(letter, who)], cause=letter.id)
+    address = addresses.address_of(source)
+    with _turn(home.place, address):
+        board = home.board(MAILBOX)
+        letter = mail.find(board[mail.State], id)
+        who = addresses.reader(board, address)
+        if json_:
+            emit(letters.row(letter))
+        else:
+            put(printable(_text([letter])).encode())
+        if letters.acked(letter, who):
+            _mark(home, source, lambda: letters.acked(letter, who))
+        elif address not in letter.acked:
+            why = "kept as undeliverable" if letter.status == mail.DEAD else f"not addressed to {address}"
+            click.echo(f"{why}: not marked as read", err=True)
 
 
 @command.command()
@@ -232,13 +239,21 @@ def check(to: str, inject: bool, json_: bool) -> None:
         elif not inject:
             click.echo(f"nothing is unread for {address}", err=True)
         if found:
-            marks: list[tuple[str, Fact]] = [*letters.delivered(found, who)]
-            home.append(whoami(home.place), marks)
+            _mark(home, whoami(home.place), lambda: letters.delivered(found, who))
+
+
+def _mark(home: Home, source: str, ask: Callable[[], Sequence[MailAcked | MailDelivered]]) -> None:
+    """Append what is asked with the log locked and the letters of `home.board(MAILBOX)` up to date."""
+
+    def asked(_board: Board) -> list[Draft]:
+        return [Draft(mark, source, mark.letter, causationid=mark.letter) for mark in ask()]
+
+    home.decide(MAILBOX, asked)
 
 
 @contextmanager
 def _turn(place: Place, address: str) -> Iterator[None]:
-    """One checker of a mailbox at a time. The log is not locked while one writes to who knows what."""
+    """One reader of a mailbox at a time. The log is not locked while one writes to who knows what."""
     path = os.path.join(place.locks, f"mail-{address}.lock")
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -3,6 +3,8 @@
 Each line names the one that its writer saw before it (`prev`). Where the named line stands elsewhere in the same
 file, the file is two histories that a union merge put together: divergence, no damage. Where no line is the named
 one, a line was changed or taken out.
+
+Letters are accounted for: each is in exactly one of `LETTERS`, and what is said of a letter is said of one in the log.
 """
 
 import os
@@ -13,22 +15,32 @@ from typing import Any
 import msgspec
 
 from .errors import LogError
+from .events import MailAcked, MailDeadLettered, MailDelivered, MailSent
 from .fact import Event, Unknown
 from .lines import decode_block, digest
 from .tail import blocks, node_files
 
+UNREAD, DEAD, DELIVERED, ACKED = LETTERS = ("unread", "dead", "delivered", "acked")
+"""What may have become of a letter, the furthest last."""
+
 
 class Report(msgspec.Struct):
-    """What was found; with no `errors` the log is whole. One sentence each, with the file and the offset in bytes."""
+    """What was found; with no `errors` the log is whole. One sentence each, with the file and the offset in bytes.
+
+    `letters`: what became of them -> how many; each is counted once, as the furthest that it got with any reader.
+    """
 
     errors: list[str] = []
     notes: list[str] = []
     events: int = 0
     files: int = 0
+    letters: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(LETTERS, 0))
 
 
 class _Line(msgspec.Struct):
-    """One line: a bad one has no id but a reason. `after_bad`: the line before it in the file is a bad one."""
+    """One line: a bad one has no id but a reason. `after_bad`: the line before it in the file is a bad one.
+    `became`: what it says of `letter` for `reader`, one of `LETTERS`, or empty.
+    """
 
     where: str
     id: str = ""
@@ -38,6 +50,9 @@ class _Line(msgspec.Struct):
     unknown: str = ""
     reason: str = ""
     after_bad: bool = False
+    became: str = ""
+    letter: str = ""
+    reader: str = ""
 
 
 def verify(directory: str) -> Report:
@@ -54,6 +69,7 @@ def verify(directory: str) -> Report:
     report.events = len({line.id for line in everything})
     _check_ids(everything, report)
     _check_causes(everything, report)
+    _check_letters(everything, report)
     unknown = Counter(line.unknown for line in everything if line.unknown)
     report.notes += [
         f"{n} of {name}: a type, or data, that this version does not know" for name, n in sorted(unknown.items())
@@ -101,6 +117,23 @@ def _check_causes(lines: list[_Line], report: Report) -> None:
     ]
 
 
+def _check_letters(lines: list[_Line], report: Report) -> None:
+    """Across the files: a letter that was read or called dead was sent, and for no reader it was both."""
+    ids = {line.id for line in lines}
+    furthest = {line.letter: UNREAD for line in lines if line.became == UNREAD}
+    dead = {(line.letter, line.reader) for line in lines if line.became == DEAD}
+    for line in lines:
+        if not line.became:
+            continue
+        if line.letter in furthest:
+            furthest[line.letter] = max(furthest[line.letter], line.became, key=LETTERS.index)
+        elif line.letter in ids or line.cause != line.letter:  # else `_check_causes` has said it
+            report.errors.append(f"{line.where}: {line.became} is {line.letter}, and no such letter is in the log")
+        if line.became in (DELIVERED, ACKED) and (line.letter, line.reader) in dead:
+            report.errors.append(f"{line.where}: {line.letter} was {line.became} and is dead for {line.reader}")
+    report.letters.update(Counter(furthest.values()))
+
+
 def _lines(directory: str, name: str, report: Report) -> Iterator[_Line]:
     path = os.path.join(directory, name)
     try:
@@ -134,4 +167,14 @@ def _line(line: bytes, where: str) -> _Line | None:
 
 def _described(event: Event[Any], line_digest: str, where: str) -> _Line:
     unknown = event.type if isinstance(event.data, Unknown) else ""
-    return _Line(where, event.id, line_digest, event.prev, event.causationid, unknown)
+    line = _Line(where, event.id, line_digest, event.prev, event.causationid, unknown)
+    match event.data:
+        case MailDelivered(letter=letter, reader=reader):
+            line.became, line.letter, line.reader = DELIVERED, letter, reader
+        case MailAcked(letter=letter, reader=reader):
+            line.became, line.letter, line.reader = ACKED, letter, reader
+        case MailDeadLettered(letter=letter, recipient=reader):
+            line.became, line.letter, line.reader = DEAD, letter, reader
+        case _ if event.type == MailSent.type:  # by its name: a newer version's letter is one too
+            line.became, line.letter = UNREAD, event.id
+    return line

@@ -2,10 +2,12 @@
 `@scouts`.
 
 Rule: an address that nobody can have is refused when it is written, never found out later. A letter to a group, or to
-a named agent, reaches those who were at work when it was sent; one to an issue waits for whoever works on it.
+a named agent, reaches those who were at work when it was sent, and is dead once none of them can have it any more; one
+to an issue waits for whoever works on it.
 """
 
 import re
+from collections.abc import Iterator
 
 import msgspec
 
@@ -100,9 +102,9 @@ def check_recipient(board: Board, address: str) -> str:
     raise UsageError(f"nobody has the address {address!r}", f"known addresses: {', '.join(everyone)}")
 
 
-def is_dead(board: Board, address: str, letter_id: str) -> str:
+def is_dead(board: Board, address: str, sender: str, letter_id: str) -> str:
     """Why that letter can no longer arrive there; empty if it can. An agent's next attempt does not get its last
-    one's mail.
+    one's mail, and a group's later members do not get its earlier letters.
     """
     if address.startswith("agent-"):
         who = reader(board, address)
@@ -112,4 +114,15 @@ def is_dead(board: Board, address: str, letter_id: str) -> str:
     if address.startswith("issue:"):
         issue = board[issues.State].all.get(address.removeprefix("issue:"))
         return f"{issue.id} is done" if issue and issue.status == issues.DONE else ""
+    if address == BROADCAST or address in GROUPS:
+        reached = any(reaches([address], sender, letter_id, who) for who in _readers(board))
+        return "" if reached else f"it reached no {GROUPS.get(address, 'agent')} who is at work"
     return ""
+
+
+def _readers(board: Board) -> Iterator[Reader]:
+    """The person, and each agent at work."""
+    yield Reader(HUMAN)
+    state = board[agents.State]
+    for name in sorted({attempt.agent for attempt in state.live.values() if attempt.active}):
+        yield reader(board, f"agent-{name}")

@@ -13,14 +13,16 @@ from .addresses import HUMAN, Reader, address_of, is_dead, reaches
 
 def unread(board: Board, who: Reader) -> list[mail.Letter]:
     """What that reader has not had yet: most urgent first, then oldest."""
-    found = []
-    for letter in board[mail.State].sent():
-        sent = letter.sent
-        if sent is None or letter.taken(who.address) or who.address in letter.dead:
-            continue
-        if reaches(sent.data.to, sent.source, letter.id, who):
-            found.append(letter)
+    found = [letter for letter in board[mail.State].sent() if not letter.taken(who.address) and is_for(letter, who)]
     return sorted(found, key=lambda letter: (letter.sent.data.priority if letter.sent else 0, letter.id))
+
+
+def is_for(letter: mail.Letter, who: Reader) -> bool:
+    """Whether that reader may have it: what was called dead, for them or for the group they are in, stays dead."""
+    sent = letter.sent
+    if sent is None or who.address in letter.dead:
+        return False
+    return reaches([to for to in sent.data.to if to not in letter.dead], sent.source, letter.id, who)
 
 
 def waiting_for(board: Board, actor: str) -> list[mail.Letter]:
@@ -31,14 +33,22 @@ def waiting_for(board: Board, actor: str) -> list[mail.Letter]:
     return [letter for letter in waiting if letter.sent and actor in letter.sent.data.to and not letter.taken(actor)]
 
 
-def delivered(letters: list[mail.Letter], who: Reader) -> list[tuple[str, MailDelivered]]:
-    """(subject, fact) pairs to append once their text was written out."""
-    return [(letter.id, MailDelivered(letter=letter.id, reader=who.address)) for letter in letters]
+def delivered(letters: list[mail.Letter], who: Reader) -> list[MailDelivered]:
+    """The facts to append once their text was written out. Ask with the log locked: what was called dead, or read,
+    meanwhile has its mark.
+    """
+    return [
+        MailDelivered(letter=letter.id, reader=who.address)
+        for letter in letters
+        if not letter.taken(who.address) and is_for(letter, who)
+    ]
 
 
-def acked(letter: mail.Letter, who: Reader) -> tuple[str, MailAcked]:
-    """The fact to append when the reader has read it on purpose."""
-    return letter.id, MailAcked(letter=letter.id, reader=who.address)
+def acked(letter: mail.Letter, who: Reader) -> list[MailAcked]:
+    """The fact to append when the reader has read it on purpose, if it is not there. Ask with the log locked."""
+    if who.address in letter.acked or not is_for(letter, who):
+        return []
+    return [MailAcked(letter=letter.id, reader=who.address)]
 
 
 def undeliverable(board: Board, letter: mail.Letter) -> list[MailDeadLettered]:
@@ -47,7 +57,7 @@ def undeliverable(board: Board, letter: mail.Letter) -> list[MailDeadLettered]:
         return []
     facts = []
     for address in letter.sent.data.to:
-        why = is_dead(board, address, letter.id) if letter.awaits(address) else ""
+        why = is_dead(board, address, letter.sent.source, letter.id) if letter.awaits(address) else ""
         if why:
             facts.append(MailDeadLettered(letter=letter.id, recipient=address, reason=why))
     return facts

@@ -31,12 +31,15 @@ class Letter(msgspec.Struct):
         return reader in self.delivered or reader in self.acked
 
     def awaits(self, address: str) -> bool:
-        """Whether that recipient has not had it and is not known to be gone. A letter to an issue is had by any
-        reader.
+        """Whether that recipient has not had it and is not known to be gone. One that many share (an issue, a group)
+        has had it once any agent has, and broadcast also once the person has.
         """
-        if address.startswith("issue:") and (self.delivered or self.acked):
+        if address in self.dead:
             return False
-        return not self.taken(address) and address not in self.dead
+        had = {*self.delivered, *self.acked}
+        if address.startswith(("issue:", "@")) or address == "broadcast":
+            return not any(by.startswith("agent-") or (by, address) == ("human", "broadcast") for by in had)
+        return address not in had
 
     @property
     def status(self) -> str:
@@ -49,7 +52,7 @@ class Letter(msgspec.Struct):
 
 
 class State:
-    """All letters. `unsettled` are those of which somebody named has neither had it nor is known to be gone."""
+    """All letters. `unsettled` are those of which a recipient has neither had it nor is known to be gone."""
 
     def __init__(self) -> None:
         self.letters: dict[str, Letter] = {}

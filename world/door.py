@@ -13,8 +13,9 @@ import functools
 import os
 import shutil
 import threading
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import msgspec
@@ -90,6 +91,7 @@ class Door:
         self.root = os.path.realpath(root)
         self.common = os.path.realpath(common)
         self.main = Place(self.common, self.root)
+        self._mine = threading.local()  # .locks: descriptors of the locks that this thread holds
 
     def ask(self, *args: str, at: Place | None = None, env: Mapping[str, str] | None = None) -> Answer:
         """Run `git args…`, whatever its exit code."""
@@ -105,6 +107,7 @@ class Door:
             [*without, git, *args],
             env=given,
             start_new_session=True,
+            pass_fds=getattr(self._mine, "locks", ()),
             with_extended_output=True,
             with_exceptions=False,
             stdout_as_string=False,
@@ -209,16 +212,26 @@ class Door:
             )
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Held while worktrees come and go: of sixty `git worktree add` at once, thirty-three failed."""
+    def lock(self, name: str = "worktree") -> Iterator[None]:
+        """Held while worktrees come and go: of sixty `git worktree add` at once, thirty-three failed.
+
+        Git inherits it: when the swarm is killed, whoever comes next waits until the git that it left has ended.
+        """
         folder = os.path.join(self.common, "swarm", "locks")
         os.makedirs(folder, exist_ok=True)
-        descriptor = os.open(os.path.join(folder, "worktree.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(os.path.join(folder, f"{name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        before = getattr(self._mine, "locks", ())
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._mine.locks = (*before, descriptor)
             yield
         finally:
+            self._mine.locks = before
             os.close(descriptor)
+
+    def lock_on(self, full: str) -> AbstractContextManager[None]:
+        """Held while the files of one worktree are written. One of 64 locks, so that their files do not pile up."""
+        return self.lock(f"files-{zlib.crc32(os.fsencode(full)) % 64}")
 
 
 def _kept(name: str) -> bool:

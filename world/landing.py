@@ -56,6 +56,11 @@ def _attributes(door: Door, base: str, folder: str) -> Place:
 
 def land(door: Door, target: str, base: str, commit: str) -> Landed | Moved | Refused:
     """See `Repository.land`."""
+    with door.lock("landing"):
+        return _land(door, target, base, commit)
+
+
+def _land(door: Door, target: str, base: str, commit: str) -> Landed | Moved | Refused:
     ref = f"refs/heads/{target}"
     tip = door.commit(ref)
     if not tip:

@@ -103,7 +103,9 @@ class RunFolder:
 
     def _bearer(self, name: str) -> Identity | None:
         claim = self._read(name, Claim)
-        return claim and (claim.identity if claim == self._bound(claim.identity) else NOBODY)
+        if claim is None:
+            return None
+        return claim.identity if claim == self._bound(claim.identity) else NOBODY
 
     def _read(self, name: str, kind: type[T]) -> T | None:
         """The file's content; None if it is missing or, after a power cut, not whole."""

@@ -5,12 +5,16 @@ that knows nothing yet, by the repository's own git directory.
 """
 
 import os
+import shlex
 import tempfile
 
 from . import Conflict, Secured
-from .door import FREE_SPACE, Door, GitError, Place, failed, named
+from .door import FREE_SPACE, Door, GitError, Place, named
 from .landing import merge
 from .worktrees import check_branch
+
+_SHUT = "could not open directory"
+_UNWRITTEN = ("No space left", "unable to write")
 
 
 def secure(door: Door, path: str, branch: str, base: str, ref: str, message: str, author: str) -> Secured:
@@ -97,14 +101,17 @@ def _add_all(door: Door, place: Place, but: list[str]) -> None:
     outside = [f":(exclude,top,literal){name}" for name in but]
     answer = door.ask("add", "--all", "--", ".", *outside, at=place)
     # Git only warns about a folder that it may not list, and would leave its files out.
-    if answer.code or "could not open directory" in answer.err:
-        words = [
-            line for line in answer.err.splitlines() if line.startswith(("error:", "fatal:", "warning: could not"))
-        ]
-        raise GitError(
-            f"git cannot read all of {place.work_tree}: {' '.join(words[:3])}",
-            hint=f"chmod -R u+rwX {place.work_tree}",
-        )
+    if not answer.code and _SHUT not in answer.err:
+        return
+    lines = [line for line in answer.err.splitlines() if line.startswith(("error:", "fatal:", "warning: could not"))]
+    words = " ".join(lines[:3]) or f"exit {answer.code}"
+    if any(sign in answer.err for sign in _UNWRITTEN):
+        raise GitError(f"git cannot write the work in {place.work_tree}: {words}", hint=FREE_SPACE)
+    unreadable = _SHUT in answer.err or "Permission denied" in answer.err
+    raise GitError(
+        f"git cannot read all of {place.work_tree}: {words}",
+        hint=f"chmod -R u+rwX {shlex.quote(place.work_tree)}" if unreadable else "swarm doctor",
+    )
 
 
 def _links(staged: str) -> dict[str, str]:

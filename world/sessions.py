@@ -36,8 +36,9 @@ class HostedSessions:
     def start(self, spec: SessionSpec, env: dict[str, str]) -> int:
         """Run it under a new host unless its run folder was claimed before; returns the host's pid (0: claimed before).
 
-        `env` is all that the program gets, with SWARM_SESSION and SWARM_RUN_DIR added. Raises UsageError for what cannot be a session,
-        SwarmError when no host could be started. A program that cannot be started is an exit with `ended_by` "missing".
+        `env` is all that the program gets, with SWARM_SESSION and SWARM_RUN_DIR added. Raises UsageError for what
+        cannot be a session, SwarmError when no host could be started. A program that cannot be started is an exit with
+        `ended_by` "missing".
         """
         self._reap()
         folder = self._folder(spec.session)
@@ -164,7 +165,9 @@ def wait_for_end(runs: str, sessions: Sequence[agents.Session], patience: float 
 
 
 def _left(runs: str, session: agents.Session) -> list[Identity]:
-    return [process for process in processes_of(runs, session) if process and processes.alive(process)]
+    """Its program and host, or what bears its mark when both are gone."""
+    known = [process for process in processes_of(runs, session) if process and processes.alive(process)]
+    return known or processes.marked(os.path.join(runs, os.path.basename(session.id)))
 
 
 def _spawn(folder: RunFolder, env: dict[str, str]) -> int:

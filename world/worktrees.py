@@ -29,10 +29,15 @@ def prepare(door: Door, path: str, branch: str, base: str) -> None:
     Complete is what has an index: checking out writes it last. What is not complete was left by a crash, and no agent
     has worked in it: it is made anew.
     """
-    full, ref = door.beneath(path), f"refs/heads/{branch}"
+    full = door.beneath(path)
     check_branch(branch)
     door.refuse_worktree_config()
-    place = door.worktree(full)
+    with door.lock_on(full):
+        _prepare(door, path, full, branch, base)
+
+
+def _prepare(door: Door, path: str, full: str, branch: str, base: str) -> None:
+    ref, place = f"refs/heads/{branch}", door.worktree(full)
     with door.lock():
         tip = door.commit(ref)
         behind = _behind(door, branch, tip, base)
@@ -120,11 +125,12 @@ def gate(door: Door, path: str, commit: str, keep_ignored: bool) -> str:
     found = door.commit(commit)
     if not found:
         raise GitError(f"there is no commit {commit}")
-    try:
-        _put(door, full, found, keep_ignored)
-    except (GitError, OSError):
-        erase(full)
-        _put(door, full, found, keep_ignored)
+    with door.lock_on(full):
+        try:
+            _put(door, full, found, keep_ignored)
+        except (GitError, OSError):
+            erase(full)
+            _put(door, full, found, keep_ignored)
     return full
 
 
@@ -156,12 +162,13 @@ def remove(door: Door, path: str, secured: str, recycle: bool) -> None:
             hint=f"git -C {full} status",
         )
     place = door.worktree(full)
-    with door.lock():
-        _refuse_foreign(place)
-        if recycle and os.path.isdir(full):
-            _set_aside(full)
-        erase(place.git_dir)
-    erase(full)
+    with door.lock_on(full):
+        with door.lock():
+            _refuse_foreign(place)
+            if recycle and os.path.isdir(full):
+                _set_aside(full)
+            erase(place.git_dir)
+        erase(full)
 
 
 def tidy(door: Door) -> None:

@@ -287,6 +287,28 @@ def test_a_letter_to_an_issue_that_is_done_is_dead(h: History) -> None:
     assert [type(fact) for _, fact in due(h)] == [MailDeadLettered, MailSent]
 
 
+def test_pains_5_a_letter_to_a_group_is_dead_once_nobody_is_at_work_whom_it_reached(h: History) -> None:
+    h.to("started")
+    letter = h.letter("@builders", body="Who is there?")
+    assert due(h) == [], "it waits for the one whom it reached"
+    h.to("landed")
+    (about, dead), (_, notice) = due(h)
+    assert (about, dead) == (letter, MailDeadLettered(letter, "@builders", "it reached no builder who is at work"))
+    assert isinstance(notice, MailSent)
+    assert (notice.to, "Who is there?" in notice.body) == (["human"], True)
+    assert [command.cause for command in watchdog.due(h.board(), h.now) if isinstance(command, Decide)] == [letter] * 2
+    take_all(h)
+    assert due(h) == []
+
+
+def test_pains_3_a_letter_to_a_group_that_one_of_them_had_is_settled(h: History) -> None:
+    h.to("started")
+    letter = h.letter("@builders", "broadcast")
+    h.add(MailDelivered(letter, "agent-builder-1"), letter)
+    h.to("landed")
+    assert due(h) == []
+
+
 def test_letters_to_the_watchdog_are_taken_note_of(h: History) -> None:
     letter = h.letter("watchdog")
     assert due(h) == [(letter, MailAcked(letter, "watchdog"))]

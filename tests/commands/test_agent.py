@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,7 +13,6 @@ from typing import Any
 import pytest
 
 from swarm.commands import Home
-from swarm.commands.agent import wait_for_end
 from swarm.eventlog.errors import SwarmError
 from swarm.eventlog.events import (
     IssueAssigned,
@@ -33,7 +33,7 @@ from swarm.projections import agents
 from swarm.world import Identity, SessionSpec, processes
 from swarm.world.clock import entropy, now
 from swarm.world.running import Holder, RunLock
-from swarm.world.sessions import HostedSessions
+from swarm.world.sessions import HostedSessions, wait_for_end
 
 from waiting import until
 
@@ -167,6 +167,25 @@ def test_another_process_with_the_same_pid_is_not_the_agent(swarm: Any, home: Ho
     assert row(swarm)["state"] == "gone"
 
 
+def test_in_a_copied_clone_the_originals_agent_is_gone(
+    swarm: Any, home: Home, assigned: str, hosted: HostedSessions
+) -> None:
+    """The copied log tells of processes that run elsewhere: `kill` there neither ends nor awaits them."""
+    process = launch(home, hosted, "sleep 60")
+    copy = Path(home.place.root).parent / "copy"
+    shutil.copytree(home.place.root, copy, symlinks=True)
+    os.chdir(copy)
+    try:
+        assert row(swarm)["state"] == "gone"
+        assert swarm("agent", "kill", "builder-1").code == 0
+        assert swarm("stop", "--now").code == 0
+    finally:
+        os.chdir(home.place.root)
+    assert row(swarm)["state"] == "working"
+    assert processes.alive(process)
+    assert said(home, "session.kill_requested") == []
+
+
 def test_only_what_the_agent_printed_or_wrote_itself_is_a_sign_of_life(swarm: Any, home: Home, assigned: str) -> None:
     """Pain 9."""
     home.append("watchdog", [(ISSUE, SessionKillRequested(**WHO, reason="silent"))])
@@ -233,6 +252,37 @@ def test_logs_shows_escapes_on_a_terminal(home: Home, assigned: str) -> None:
 
 def test_an_agent_that_has_printed_nothing_yet_is_no_error(swarm: Any, home: Home, assigned: str) -> None:
     result = swarm("agent", "logs", "builder-1")
+    assert (result.code, result.out) == (0, "")
+    assert "nothing yet" in result.err
+
+
+def test_logs_as_json_is_one_document_of_valid_text(swarm: Any, home: Home, assigned: str) -> None:
+    who = {"agent": "builder-1", "issue": ISSUE, "attempt": 1, "session": SESSION}
+    assert swarm("agent", "logs", "builder-1", "--json").json == {**who, "stdout": "", "stderr": ""}
+    output(home, b"\x1b[31mred\xff\r\n", b"and this\n")
+    document = swarm("agent", "logs", "agent-builder-1", "--json").json
+    assert document == {**who, "stdout": "\x1b[31mred\ufffd\r\n", "stderr": "and this\n"}
+
+
+def test_logs_as_json_cannot_follow(swarm: Any, home: Home, assigned: str) -> None:
+    result = swarm("agent", "logs", "builder-1", "-f", "--json")
+    assert (result.code, result.out) == (2, "")
+    assert "--json" in result.err
+
+
+def test_logs_follows_a_session_that_has_not_begun_yet(
+    swarm: Any, home: Home, assigned: str, hosted: HostedSessions
+) -> None:
+    timer = threading.Timer(0.3, launch, (Home(home.place), hosted, "echo one; echo two >&2"))
+    timer.start()
+    result = swarm("agent", "logs", "builder-1", "-f")
+    timer.join()
+    assert (result.code, sorted(result.out.split()), result.err) == (0, ["one", "two"], "")
+
+
+def test_logs_does_not_wait_for_an_attempt_that_ended_without_a_session(swarm: Any, home: Home, assigned: str) -> None:
+    home.append("builder", [(ISSUE, WorkRejected(attempt=1, reason="no worktree"))])
+    result = swarm("agent", "logs", "builder-1", "-f")
     assert (result.code, result.out) == (0, "")
     assert "nothing yet" in result.err
 
@@ -348,5 +398,6 @@ def test_what_does_not_end_in_time_is_an_error_with_the_command_that_ends_it(
     runs(home, program, program)
     sessions = list(home.board(("agents",))[agents.State].sessions())
     with pytest.raises(SwarmError, match="still there") as error:
-        wait_for_end(home.place.runs, "builder-1", sessions, patience=0.1)
+        wait_for_end(home.place.runs, sessions, patience=0.1)
+    assert SESSION in str(error.value)
     assert str(program.pid) in error.value.hint

@@ -107,8 +107,9 @@ def test_what_could_move_the_cursor_is_never_printed_as_it_is(swarm: Any) -> Non
 def test_a_title_that_looks_like_an_option_gets_the_hint_how_to_write_it(swarm: Any, home: Home, title: str) -> None:
     result = swarm("issue", "create", title, "--body", "true")
     assert result.code == 2
-    assert f"swarm issue create -- '{title}'" in result.err
+    assert f"swarm issue create --body … -- '{title}'" in result.err, "options stand before --"
     assert events(home) == []
+    assert swarm("issue", "create", "--body", "true", "--", title).code == 0
 
 
 @pytest.mark.parametrize(
@@ -355,6 +356,20 @@ def test_more_needs_can_be_added_but_no_circle(swarm: Any, new: Any, home: Home)
     assert events(home) == before
     assert swarm("issue", "update", b, "--needs", a, "--status", "done").code == 0
     assert one(swarm, b)["status"] == "done"
+
+
+def test_who_adds_needs_to_an_issue_at_work_is_told_that_the_attempt_goes_on(
+    swarm: Any, new: Any, at_work: Any
+) -> None:
+    a, b = new("a"), new("b")
+    assert swarm("issue", "update", b, "--needs", a).err == ""
+    c = new("c")
+    at_work("kim", b)
+    added = swarm("issue", "update", b, "--needs", c)
+    assert (added.code, added.out) == (0, f"{b} needs {c}\n")
+    assert "the attempt at work goes on" in added.err
+    assert "swarm agent kill kim" in added.err
+    assert swarm("issue", "update", b, "--needs", c).err == "", "nothing was changed"
 
 
 def test_assign_takes_an_agents_name_with_or_without_its_prefix(swarm: Any, new: Any, home: Home) -> None:

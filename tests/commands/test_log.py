@@ -90,8 +90,9 @@ def test_json_prints_the_very_lines_unknown_types_and_fields_too(swarm: Any, hom
         (["--about", "bbb"], [1]),
         (["--about", "sw-aaa1"], [0, 2, 3, 5, 6]),
         (["--about", "sw-aaa1-1"], [3]),
-        (["--about", "builder-1"], [2, 3, 5, 6]),
-        (["--about", "agent-builder-1"], [4]),
+        (["--about", "builder-1"], [2, 3, 4, 5, 6]),
+        (["--about", "agent-builder-1"], [2, 3, 4, 5, 6]),
+        (["--about", "builder-2"], []),
         (["--by", "human"], [0, 1, 4]),
         (["--by", "session"], [3]),
         (["--by", "coord", "--type", "issue"], [2]),
@@ -102,6 +103,14 @@ def test_json_prints_the_very_lines_unknown_types_and_fields_too(swarm: Any, hom
 )
 def test_options_choose_events(swarm: Any, history: History, options: list[str], numbers: list[int]) -> None:
     assert shown(swarm, *options) == numbers
+
+
+@pytest.mark.parametrize("by", ["agent-builder-1", "agent/builder-1", "builder-1", "agent-"])
+def test_an_author_may_be_named_by_the_address_that_everything_else_takes(swarm: Any, home: Home, by: str) -> None:
+    home.append("agent/builder-1", [("", MailSent(to=["human"], body="hi"))])
+    home.append("human", [("", MailSent(to=["human"], body="mine"))])
+    lines = swarm("log", "--json", "--by", by).out.splitlines()
+    assert [json.loads(line)["source"] for line in lines] == ["agent/builder-1"]
 
 
 def test_since_a_time_shows_what_is_younger(swarm: Any, home: Home, history: History) -> None:
@@ -140,8 +149,28 @@ def test_verify_says_that_a_whole_log_is_whole(swarm: Any, home: Home) -> None:
     for number in range(3):
         home.append("human", [("sw-ddd4", IssueOpened(title=str(number)))])
     result = swarm("log", "verify")
-    assert (result.code, result.out) == (0, "the log is whole: 3 events in 1 files\n")
-    assert swarm("log", "verify", "--json").json == {"errors": [], "notes": [], "events": 3, "files": 1}
+    letters = "note   0 letters: 0 unread, 0 dead, 0 delivered, 0 acked\n"
+    assert (result.code, result.out) == (0, letters + "the log is whole: 3 events in 1 files\n")
+    none = {"unread": 0, "dead": 0, "delivered": 0, "acked": 0}
+    assert swarm("log", "verify", "--json").json == {
+        "errors": [],
+        "notes": [],
+        "events": 3,
+        "files": 1,
+        "letters": none,
+    }
+
+
+def test_pains_3_verify_tells_what_became_of_the_letters(swarm: Any) -> None:
+    for to in ("human", "human", "coordinator", "@builders"):
+        last = swarm("mail", "send", "--to", to, "--body", "x").last
+    assert last
+    first = swarm("mail", "list", "--json").json[0]["id"]
+    swarm("mail", "read", first)
+    swarm("mail", "check")
+    result = swarm("log", "verify")
+    assert result.code == 0
+    assert "5 letters: 1 unread, 1 dead, 2 delivered, 1 acked\n" in result.out, "one of them tells of the dead one"
 
 
 def test_verify_finds_a_line_that_was_changed_by_hand(swarm: Any, home: Home) -> None:

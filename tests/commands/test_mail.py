@@ -13,6 +13,7 @@ import pytest
 from swarm.commands import Home
 from swarm.eventlog.events import IssueOpened, MailAcked, MailDeadLettered, MailDelivered, MailSent
 from swarm.eventlog.tail import read_all
+from swarm.eventlog.verify import verify
 
 from waiting import until
 
@@ -54,9 +55,7 @@ def test_send_prints_the_id_alone_and_keeps_everything_that_was_said(swarm: Any,
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "to", ["coordinator", "merger", "watchdog", "human", "broadcast", "@builders", "@scouts", "issue:sw-00000001"]
-)
+@pytest.mark.parametrize("to", ["coordinator", "merger", "watchdog", "human", "issue:sw-00000001"])
 def test_every_address_of_the_repository_is_known_without_any_agent(swarm: Any, issue: str, to: str) -> None:
     assert swarm("mail", "send", "--to", to, "--body", "x").code == 0
 
@@ -94,6 +93,34 @@ def test_pains_5_a_letter_to_an_agent_that_is_not_at_work_is_dead_and_sender_and
     monkeypatch.delenv("SWARM_AGENT")
     assert "are you there?" in swarm("mail", "check").out
     assert [row["status"] for row in swarm("mail", "list", "--to", "agent-kim", "--json").json] == ["dead"]
+
+
+@pytest.mark.parametrize("to", ["@builders", "@scouts", "broadcast"])
+def test_pains_5_a_letter_to_a_group_without_anybody_at_work_is_dead_at_once_and_that_is_said(
+    swarm: Any, home: Home, at_work: Any, to: str
+) -> None:
+    sent = swarm("mail", "send", "--to", to, "--to", "coordinator", "--body", "are you there?")
+    assert sent.code == 1
+    assert "at work" in sent.err
+    (dead,) = facts(home, MailDeadLettered)
+    assert (dead.data.letter, dead.data.recipient, dead.causationid) == (sent.last, to, sent.last)
+    assert "are you there?" in swarm("mail", "check").out
+    at_work("kim", "sw-1", role="builder")
+    at_work("pat", "sw-2", role="scout")
+    for name in ("agent-kim", "agent-pat"):
+        assert swarm("mail", "check", "--to", name, "--json").json == [], "it is not for those who come later"
+    assert swarm("mail", "send", "--to", to, "--body", "and now?").code == 0
+    assert len(facts(home, MailDeadLettered)) == 1
+
+
+def test_pains_5_an_agents_letter_to_a_group_of_which_it_is_the_only_one_is_dead(
+    swarm: Any, home: Home, at_work: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work("kim", "sw-1")
+    monkeypatch.setenv("SWARM_AGENT", "kim")
+    assert swarm("mail", "send", "--to", "broadcast", "--body", "the person has it").code == 0
+    assert swarm("mail", "send", "--to", "@builders", "--body", "x").code == 1
+    assert facts(home, MailSent)[-1].data.to == ["agent-kim", "human"]
 
 
 def test_pains_6_a_reply_has_the_type_it_was_given_and_the_issue_of_what_it_answers(swarm: Any, issue: str) -> None:
@@ -208,6 +235,10 @@ def test_list_selects(swarm: Any, issue: str) -> None:
     assert bodies("--unread", "--to", "human") == ""
     assert bodies("--unread", "--to", "coordinator") == "2"
     assert swarm("mail", "list", "--issue", "zz").code == 2
+    for wrong in ("bogus", "kim", "agent-nobody", "agent-../x", "@all", "issue:zz"):
+        assert swarm("mail", "list", "--to", wrong).code == 2, wrong
+    for wrong in ("bogus", "kim", "@builders", "agent-../x"):
+        assert swarm("mail", "list", "--from", wrong).code == 2, wrong
     assert "1" in swarm("mail", "list").out
 
 
@@ -233,7 +264,7 @@ def test_read_prints_one_letter_and_marks_it_for_its_reader_once(swarm: Any, hom
     assert "whole\ntext" in swarm("mail", "read", sent).out
     assert swarm("mail", "read", sent[-10:], "--json").json["status"] == "acked"
     (acked,) = facts(home, MailAcked)
-    assert (acked.data, acked.subject) == (MailAcked(letter=sent, reader="human"), sent)
+    assert (acked.data, acked.subject, acked.causationid) == (MailAcked(letter=sent, reader="human"), sent, sent)
     assert swarm("mail", "check").out == ""
     assert swarm("mail", "read", "zz").code == 2
 
@@ -301,6 +332,7 @@ def test_check_json_is_what_was_marked(swarm: Any, home: Home) -> None:
     sent = [swarm("mail", "send", "--to", "human", "--body", str(n)).last for n in range(3)]
     assert [row["id"] for row in swarm("mail", "check", "--json").json] == sent
     assert [e.data.letter for e in facts(home, MailDelivered)] == sent
+    assert [e.causationid for e in facts(home, MailDelivered)] == sent
 
 
 def test_check_of_a_mailbox_that_nobody_can_have_is_refused(swarm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,6 +416,42 @@ def test_checkers_of_one_mailbox_wait_for_each_other_and_those_of_others_do_not(
     assert program("mail", "check", "--to", "coordinator", "--json").json == []
     first.communicate()
     assert json.loads(second.communicate()[0]) == []
+
+
+def test_pains_4_who_checks_while_a_letter_is_being_read_does_not_get_it_too(home: Home) -> None:
+    body = "\u202e" * 15_000  # six characters each when printed: more than a pipe holds
+    sent = home.append("coordinator", [("", MailSent(to=["human"], body=body))])[0].id
+    reading = subprocess.Popen([SWARM, "mail", "read", sent], stdout=subprocess.PIPE)
+    assert reading.stdout
+    reading.stdout.read(1)
+    checking = subprocess.Popen([SWARM, "mail", "check", "--json"], stdout=subprocess.PIPE)
+    until(lambda: _waits_for_a_lock(checking.pid), what="the checker to wait")
+    reading.communicate()
+    assert json.loads(checking.communicate()[0]) == []
+    assert (len(facts(home, MailAcked)), len(facts(home, MailDelivered))) == (1, 0)
+
+
+@pytest.mark.parametrize("words", [["read"], ["check"]])
+def test_pains_3_a_letter_that_is_called_dead_while_it_is_written_out_is_not_marked_as_read(
+    home: Home, at_work: Any, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    at_work("kim", "sw-1")
+    monkeypatch.setenv("SWARM_AGENT", "kim")
+    body = "\u202e" * 15_000
+    first, second = (
+        event.id for event in home.append("human", [("", MailSent(to=["agent-kim"], body=body)) for _ in "12"])
+    )
+    argv = [SWARM, "mail", *words, *([first] if words == ["read"] else [])]
+    reading = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert reading.stdout
+    reading.stdout.read(1)
+    dead = MailDeadLettered(letter=first, recipient="agent-kim", reason="kim is not at work")
+    home.append("watchdog", [(first, dead)], cause=first)
+    reading.communicate()
+    assert reading.returncode == 0
+    marked = [event.data.letter for event in events(home) if isinstance(event.data, MailAcked | MailDelivered)]
+    assert marked == ([second] if words == ["check"] else [])
+    assert verify(home.place.log).errors == []
 
 
 def _waits_for_a_lock(pid: int) -> bool:

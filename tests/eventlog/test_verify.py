@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from swarm.eventlog.events import IssueOpened, MailSent
+from swarm.eventlog.events import IssueOpened, MailAcked, MailDeadLettered, MailDelivered, MailSent
+from swarm.eventlog.fact import Fact
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.lines import decode_block, digest
 from swarm.eventlog.verify import Report, verify
@@ -15,6 +17,15 @@ OpenLog = Callable[..., Log]
 
 def letter(body: str, cause: str = "") -> Draft:
     return Draft(MailSent(to=["human"], body=body), source="agent/kim", causationid=cause)
+
+
+def became(unread: int = 0, dead: int = 0, delivered: int = 0, acked: int = 0) -> dict[str, int]:
+    return {"unread": unread, "dead": dead, "delivered": delivered, "acked": acked}
+
+
+def mark(fact: Fact) -> Draft:
+    """What is said of a letter, as its readers say it."""
+    return Draft(fact, source="x", subject=fact.letter, causationid=fact.letter)  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -34,7 +45,7 @@ def test_a_clean_log_of_two_nodes_has_nothing_to_tell(folder: str, open_log: Ope
     first = open_log(folder, "n1").append([Draft(IssueOpened(title="a"), source="human"), letter("b")])
     open_log(folder, "n2").append([letter("c", cause=first[0].id)])
     open_log(folder, "n1").append([letter("d")])
-    assert verify(folder) == Report(errors=[], notes=[], events=4, files=2)
+    assert verify(folder) == Report(errors=[], notes=[], events=4, files=2, letters=became(unread=3))
 
 
 def test_an_empty_log_is_clean(folder: str) -> None:
@@ -116,3 +127,55 @@ def test_a_line_that_is_not_finished_is_a_note(folder: str, lines: list[bytes]) 
     assert report.errors == []
     assert ["30 bytes" in note for note in report.notes] == [True]
     assert report.events == 5
+
+
+def test_pains_3_each_letter_is_counted_once_as_the_furthest_that_it_got(folder: str, open_log: OpenLog) -> None:
+    log = open_log(folder)
+    _, dead, had, read, mixed = (event.id for event in log.append([letter(body) for body in "abcde"]))
+    log.append([mark(MailDeadLettered(dead, "agent-kim", "gone")), mark(MailDelivered(had, "human"))])
+    log.append([mark(MailAcked(read, "human")), mark(MailDelivered(read, "human"))])
+    open_log(folder, "n2").append(
+        [mark(MailDelivered(mixed, "human")), mark(MailDeadLettered(mixed, "agent-kim", "gone"))]
+    )
+    Path(folder, "n3.jsonl").write_bytes(Path(log.path).read_bytes())  # a copy counts nothing twice
+    report = verify(folder)
+    assert (report.errors, report.letters) == ([], became(unread=1, dead=1, delivered=2, acked=1))
+
+
+@pytest.mark.parametrize(
+    "fact", [MailDelivered("{}", "human"), MailAcked("{}", "human"), MailDeadLettered("{}", "agent-kim", "gone")]
+)
+def test_pains_3_what_is_said_of_a_letter_that_was_never_sent_is_found(
+    folder: str, open_log: OpenLog, fact: Fact
+) -> None:
+    log = open_log(folder)
+    issue = log.append([Draft(IssueOpened(title="a"), source="human")])[0].id
+    assert len(verify(folder).errors) == 0
+    log.append([mark(replace(fact, letter=issue))])
+    assert ["no such letter" in error for error in verify(folder).errors] == [True]
+    log.append([mark(replace(fact, letter="00000000-03e8-7000-aaf3-7fffffffffff"))])
+    assert len(verify(folder).errors) == 2, "each is told once"
+    log.append([Draft(replace(fact, letter="00000000-03e8-7000-aaf3-7fffffffffff"), source="x")])
+    assert len(verify(folder).errors) == 3, "also where no cause is named"
+
+
+@pytest.mark.parametrize("kind", [MailDelivered, MailAcked])
+def test_pains_3_a_letter_that_was_read_and_is_dead_for_one_reader_is_found(
+    folder: str, open_log: OpenLog, kind: Callable[..., Fact]
+) -> None:
+    log = open_log(folder)
+    sent = log.append([letter("a")])[0].id
+    log.append([mark(MailDeadLettered(sent, "agent-kim", "gone")), mark(kind(sent, "agent-pat"))])
+    assert verify(folder).errors == []
+    open_log(folder, "n2").append([mark(kind(sent, "agent-kim"))])
+    assert ["dead for agent-kim" in error for error in verify(folder).errors] == [True]
+
+
+def test_a_letter_of_a_newer_version_is_a_letter(folder: str, open_log: OpenLog) -> None:
+    log = open_log(folder)
+    sent = log.append([letter("a")])[0].id
+    newer = Path(log.path).read_bytes().replace(b'"body":"a"', b'"body":["a"]')
+    Path(log.path).write_bytes(newer)
+    log.append([mark(MailDelivered(sent, "human"))])
+    report = verify(folder)
+    assert (report.errors, len(report.notes), report.letters) == ([], 1, became(delivered=1))

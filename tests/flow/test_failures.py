@@ -196,3 +196,16 @@ def test_a_reader_of_the_live_view_that_has_gone_does_not_stop_the_work(stage: S
     subprocess.run(["sh", "-c", command], cwd=stage.root, check=True, capture_output=True, timeout=60)
     assert stage.events("run.stopped")[-1].data.reason == "idle"
     assert "b.txt" in stage.files()
+
+
+def test_stop_now_after_a_killed_swarm_returns_when_its_stubborn_agents_are_gone(stage: Stage) -> None:
+    stage.issue("Hang", "trap '' TERM; (setsid sleep 600 &) ; while :; do sleep 1; done")
+    started = stage.background()
+    stage.wait_for("session.started")
+    started.kill()
+    started.wait()
+    done = stage.swarm("stop", "--now")
+    assert not stage.running()
+    assert done.code == 0, done.err
+    assert "ended 1 session" in done.out
+    assert len(stage.events("session.exited")) == 1

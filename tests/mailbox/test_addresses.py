@@ -84,24 +84,56 @@ def test_pains_5_a_recipient_is_known_or_refused_with_the_known_ones(log: Any) -
 
 def test_an_agent_that_is_not_at_work_cannot_be_reached(log: Any) -> None:
     log.assign("sw-1", "kim")
-    assert addresses.is_dead(log.board, "agent-kim", log.send("human", "agent-kim").id) == ""
+    assert addresses.is_dead(log.board, "agent-kim", "human", log.send("human", "agent-kim").id) == ""
     log.end("sw-1")
     letter = log.send("human", "agent-kim")
-    assert addresses.is_dead(log.board, "agent-kim", letter.id) == "kim is not at work"
+    assert addresses.is_dead(log.board, "agent-kim", "human", letter.id) == "kim is not at work"
     log.assign("sw-2", "kim")
-    assert "other work" in addresses.is_dead(log.board, "agent-kim", letter.id)
+    assert "other work" in addresses.is_dead(log.board, "agent-kim", "human", letter.id)
 
 
 def test_an_issue_can_be_written_to_until_it_is_done(log: Any) -> None:
     log.open("sw-1")
-    assert addresses.is_dead(log.board, "issue:sw-1", "9") == ""
+    assert addresses.is_dead(log.board, "issue:sw-1", "human", "9") == ""
     generation = log.board[issues.State].all["sw-1"].generation
     log.say("human", "sw-1", IssueClosed(generation=generation))
-    assert addresses.is_dead(log.board, "issue:sw-1", "9") == "sw-1 is done"
+    assert addresses.is_dead(log.board, "issue:sw-1", "human", "9") == "sw-1 is done"
 
 
-def test_actors_people_and_groups_can_always_be_written_to(log: Any) -> None:
-    assert not any(addresses.is_dead(log.board, address, "9") for address in addresses.ALWAYS)
+def test_actors_and_people_can_always_be_written_to(log: Any) -> None:
+    everybody = (*addresses.ACTORS, addresses.HUMAN)
+    assert not any(addresses.is_dead(log.board, address, "agent/kim", "9") for address in everybody)
+
+
+@pytest.mark.parametrize("to", ["@builders", "@scouts", "broadcast"])
+def test_pains_5_a_letter_to_a_group_is_dead_if_nobody_is_at_work_and_for_those_who_come_later(
+    log: Any, to: str
+) -> None:
+    letter = log.send("human", to)
+    assert "at work" in addresses.is_dead(log.board, to, "human", letter.id)
+    log.assign("sw-1", "kim")
+    log.assign("sw-2", "pat", role="scout")
+    assert addresses.is_dead(log.board, to, "human", letter.id)
+    assert addresses.is_dead(log.board, to, "human", log.send("human", to).id) == ""
+
+
+def test_pains_5_a_letter_to_a_group_is_dead_once_all_are_gone_whom_it_reached(log: Any) -> None:
+    log.assign("sw-1", "kim")
+    log.assign("sw-2", "pat")
+    log.assign("sw-3", "lee", role="scout")
+    letter = log.send("human", "@builders")
+    log.end("sw-1")
+    assert addresses.is_dead(log.board, "@builders", "human", letter.id) == ""
+    log.end("sw-2")
+    log.assign("sw-4", "kim")
+    assert addresses.is_dead(log.board, "@builders", "human", letter.id) == "it reached no builder who is at work"
+
+
+def test_pains_5_nobody_reaches_only_themselves_and_an_agents_broadcast_reaches_the_person(log: Any) -> None:
+    log.assign("sw-1", "kim")
+    assert addresses.is_dead(log.board, "@builders", "agent/kim", "9")
+    assert addresses.is_dead(log.board, "broadcast", "agent/kim", "9") == ""
+    assert addresses.is_dead(log.board, "broadcast", "human", "9") == ""
 
 
 @pytest.mark.parametrize("name", ["kim", "builder-1", "a", "7", "a_b", "x" * 48])

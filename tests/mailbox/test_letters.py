@@ -21,13 +21,14 @@ def test_pains_4_what_one_reader_had_is_read_for_that_reader_only(log: Any) -> N
     log.assign("sw-2", "pat")
     letter = log.send("human", "@builders")
     kim, pat = reader(log.board, "agent-kim"), reader(log.board, "agent-pat")
-    for subject, fact in letters.delivered([letter], kim):
-        assert (subject, fact) == (letter.id, MailDelivered(letter=letter.id, reader="agent-kim"))
-        log.say("agent/kim", subject, fact)
+    (fact,) = letters.delivered([letter], kim)
+    assert fact == MailDelivered(letter=letter.id, reader="agent-kim")
+    log.say("agent/kim", letter.id, fact)
+    assert letters.delivered([letter], kim) == [], "once"
     assert (letters.unread(log.board, kim), letters.unread(log.board, pat)) == ([], [letter])
-    subject, fact = letters.acked(letter, pat)
-    assert fact == MailAcked(letter=letter.id, reader="agent-pat")
-    log.say("agent/pat", subject, fact)
+    assert letters.acked(letter, pat) == [MailAcked(letter=letter.id, reader="agent-pat")]
+    log.say("agent/pat", letter.id, *letters.acked(letter, pat))
+    assert letters.acked(letter, pat) == [], "once"
     assert letters.unread(log.board, pat) == []
 
 
@@ -51,6 +52,31 @@ def test_pains_5_each_recipient_that_cannot_have_it_is_named_once(log: Any) -> N
     log.say("watchdog", letter.id, dead)
     assert letters.undeliverable(log.board, letter) == []
     assert letters.unread(log.board, Reader("agent-kim")) == []
+
+
+def test_pains_3_what_was_called_dead_is_never_marked_as_read_as_well(log: Any) -> None:
+    log.assign("sw-1", "kim")
+    kim = reader(log.board, "agent-kim")
+    for to in ("agent-kim", "@builders", "issue:sw-1", "broadcast"):
+        letter = log.send("human", to)
+        assert letters.unread(log.board, kim) == [letter]
+        log.say("watchdog", letter.id, MailDeadLettered(letter=letter.id, recipient=to, reason="gone"))
+        assert letters.unread(log.board, kim) == letters.delivered([letter], kim) == letters.acked(letter, kim) == []
+
+
+def test_pains_5_a_letter_to_a_group_is_undeliverable_once_and_only_if_none_of_them_had_it(log: Any) -> None:
+    log.assign("sw-1", "kim")
+    log.assign("sw-2", "pat")
+    had, lost = log.send("human", "@builders"), log.send("human", "@builders")
+    log.say("agent/pat", had.id, MailDelivered(letter=had.id, reader="agent-pat"))
+    log.end("sw-1")
+    assert letters.undeliverable(log.board, lost) == [], "pat can still have it"
+    log.end("sw-2")
+    assert letters.undeliverable(log.board, had) == []
+    (dead,) = letters.undeliverable(log.board, lost)
+    assert (dead.recipient, "no builder" in dead.reason) == ("@builders", True)
+    log.say("watchdog", lost.id, dead)
+    assert letters.undeliverable(log.board, lost) == []
 
 
 def test_what_was_read_in_time_is_not_dead_later(log: Any) -> None:

@@ -43,6 +43,32 @@ def test_a_letter_to_an_issue_is_settled_by_any_reader(history: History) -> None
     assert state(history).unsettled == {}
 
 
+@pytest.mark.parametrize(
+    ("to", "by", "settled"),
+    [
+        ("@builders", "agent-kim", True),
+        ("@scouts", "human", False),
+        ("issue:sw-a", "human", False),
+        ("broadcast", "agent-kim", True),
+        ("broadcast", "human", True),
+        ("broadcast", "coordinator", False),
+    ],
+)
+def test_pains_3_a_letter_to_many_is_settled_once_one_of_them_had_it(
+    history: History, to: str, by: str, settled: bool
+) -> None:
+    letter = history.said(MailSent(to=[to, by], body="hi"))
+    history.said(MailDelivered(letter=letter, reader=by), letter)
+    assert (letter not in state(history).unsettled) is settled
+
+
+def test_pains_3_a_letter_to_a_group_that_is_dead_is_settled(history: History) -> None:
+    letter = history.said(MailSent(to=["@builders"], body="hi"))
+    assert letter in state(history).unsettled
+    history.said(MailDeadLettered(letter=letter, recipient="@builders", reason="nobody"), letter)
+    assert state(history).unsettled == {}
+
+
 def test_a_letter_that_only_came_to_nobody_is_dead(history: History) -> None:
     letter = history.said(MailSent(to=["agent-kim"], body="hi"))
     history.said(MailDeadLettered(letter=letter, recipient="agent-kim", reason="not at work"), letter)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -307,3 +308,27 @@ def test_replacement_objects_do_not_show_other_files_under_the_same_id(scene: Sc
     assert plain() == "good"
     place = Path(scene.git.gate(".swarm/worktrees/merger", commit))
     assert (place / "src/a.py").read_text() == "bad\n"
+
+
+def test_programs_in_the_worktree_with_a_dot_in_path(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git, env (which takes stray variables away) and a filter of the person's are looked for elsewhere."""
+    scene.scratch.git("config", "filter.x.clean", "cat")
+    scene.scratch.write({".gitattributes": "*.x filter=x\n", "a.x": "x\n"}, at=scene.worktree)
+    for name in ("git", "env", "cat"):
+        (scene.worktree / name).write_text(f"#!/bin/sh\necho pwned >> {scene.pwned}\n")
+        (scene.worktree / name).chmod(0o755)
+    monkeypatch.setenv("GIT_NAMESPACE", "stray")
+    monkeypatch.setenv("PATH", f".::bin:{os.environ['PATH']}")
+    monkeypatch.chdir(scene.worktree)
+    subprocess.run(["git", "version"], stdin=subprocess.DEVNULL, check=True)
+    assert scene.has_worked()
+    script = (
+        "import sys; from swarm.world.git import Git\n"
+        "print(Git(*sys.argv[1:3]).secure(*sys.argv[3:], 'Do it', 'kim <kim@swarm.invalid>').commit)\n"
+    )
+    where = [str(scene.scratch.root), str(scene.scratch.common)]
+    command = [sys.executable, "-P", "-c", script, *where, PATH, BRANCH, scene.base, f"refs/heads/{BRANCH}"]
+    done = subprocess.run(command, capture_output=True, text=True)  # anew: gitpython runs git when it is imported
+    assert not scene.has_worked()
+    monkeypatch.undo()
+    assert scene.scratch.files(done.stdout.strip())["a.x"] == "x", done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from swarm.eventlog.errors import UsageError
-from swarm.world.door import Door, erase
+from swarm.world.door import Door, erase, named
 from swarm.world.git import Git, GitError
 
 from repository import make
@@ -147,6 +147,30 @@ def test_an_odd_file_name_survives_the_way_through_the_door(tmp_path: Path) -> N
     (scratch.root / name).write_text("x")
     scratch.git("add", "-A")
     assert Door(str(scratch.root), str(scratch.common)).run("ls-files", "-z").split("\0")[1] == name
+
+
+def test_an_odd_file_name_in_what_git_says_about_it_is_printable(tmp_path: Path) -> None:
+    scratch = make(tmp_path / "r")
+    answer = Door(str(scratch.root), str(scratch.common)).ask("add", "--", os.fsdecode(b"caf\xe9"))
+    assert answer.code
+    assert "caf\ufffd" in answer.err
+    assert answer.err.encode()
+
+
+def test_the_words_of_an_error_are_bounded() -> None:
+    error = GitError("caf\udce9" + "x" * 100_000, hint="y" * 100_000)
+    assert str(error).startswith("caf\ufffdx")
+    assert len(str(error).encode()) == len(error.hint) == 4000
+
+
+def test_names_for_an_event_are_bounded_in_number_and_in_bytes() -> None:
+    assert named([]) == []
+    assert named(["a", "b"], most=2) == ["a", "b"]
+    assert named(["a", "b", "c"], most=2) == ["a", "b", "… and 1 more"]
+    assert named(["aaaa", "bbbb"], room=14) == ["aaaa", "bbbb"]
+    assert named(["aaaa", "bbbb"], room=13) == ["aaaa", "… and 1 more"]
+    assert named(["\x01", "b"], room=8) == ["… and 2 more"]
+    assert named(["caf\udce9"]) == ["caf\ufffd"]
 
 
 def test_erase_deletes_links_but_not_what_they_lead_to(tmp_path: Path) -> None:

@@ -87,6 +87,23 @@ def test_what_is_in_already_merges_to_the_base_itself(scratch: Scratch, git: Git
     assert result == Merged(commit=base, tree=scratch.git("rev-parse", f"{base}^{{tree}}"))
 
 
+def test_a_title_cannot_reorder_or_hide_what_the_log_shows(scratch: Scratch, git: Git) -> None:
+    base, work = git.tip("main"), _branch(scratch, {"b.py": "b\n"})
+    result = git.merge(base, work, "Merge \u202egnp\x1b[31m.\u200bé\x00\n\nSwarm-Issue: i-1\n", AUTHOR, 0)
+    assert isinstance(result, Merged)
+    assert scratch.git("log", "-1", "--format=%B", result.commit) == "Merge gnp.é\n\nSwarm-Issue: i-1"
+
+
+def test_so_many_conflicts_that_an_event_cannot_hold_them_are_counted(scratch: Scratch, git: Git) -> None:
+    names = [f"{'d' * 200}/{n:03}" for n in range(300)]
+    work = _branch(scratch, dict.fromkeys(names, "theirs\n"))
+    result = git.merge(scratch.commit(dict.fromkeys(names, "ours\n")), work, "Merge it", AUTHOR, 0)
+    assert isinstance(result, Conflict)
+    shown = len(result.files) - 1
+    assert result.files == [*names[:shown], f"… and {300 - shown} more"]
+    assert len("".join(result.files)) < 16_000
+
+
 def test_files_that_do_not_merge_are_named(scratch: Scratch, git: Git) -> None:
     odd = os.fsdecode(b"caf\xe9 \n.txt")
     work = _branch(scratch, {"src/a.py": "a = 2\n", odd: "x\n", "README": "mine\n"})

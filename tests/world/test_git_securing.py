@@ -5,6 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from swarm.world import Secured
@@ -241,8 +242,30 @@ def test_at_most_two_hundred_names_go_into_the_event_and_odd_ones_can_be_written
     attempt.scratch.write({f"many/{n:03}": "x" for n in range(250)}, at=attempt.worktree)
     (attempt.worktree / os.fsdecode(b"caf\xe9\n")).write_text("x")
     files = attempt.secure().files
-    assert len(files) == 200
+    assert len(files) == 201
+    assert files[-1] == "… and 51 more"
     assert files[0] == "caf\ufffd\n"
+
+
+def test_names_take_a_bounded_room_in_the_event(attempt: Attempt) -> None:
+    folder = "\x01" * 200  # six bytes each, as JSON
+    attempt.scratch.write({f"{folder}/{n:03}": "x" for n in range(100)}, at=attempt.worktree)
+    files = attempt.secure().files
+    assert 5 < len(files) < 20
+    assert files[0] == f"{folder}/000"
+    assert files[-1] == f"… and {100 - (len(files) - 1)} more"
+    assert len(msgspec.json.encode(files)) < 17_000
+
+
+def test_an_odd_name_in_gits_words_can_be_put_into_an_event(attempt: Attempt) -> None:
+    attempt.scratch.git("config", "filter.strict.clean", "false")
+    attempt.scratch.git("config", "filter.strict.required", "true")
+    (attempt.worktree / ".gitattributes").write_text("caf* filter=strict\n")
+    (attempt.worktree / os.fsdecode(b"caf\xe9")).write_text("x")
+    with pytest.raises(GitError, match="caf\ufffd: clean filter 'strict' failed") as raised:
+        attempt.secure()
+    assert str(raised.value).encode()
+    assert raised.value.hint == "swarm doctor"  # no mode of a file is to blame
 
 
 def test_line_ending_settings_do_not_keep_work_out(attempt: Attempt) -> None:

@@ -216,7 +216,7 @@ def test_the_program_is_looked_up_on_its_own_path(rig: Rig) -> None:
 
 def test_the_program_gets_the_given_environment_and_nothing_else(rig: Rig) -> None:
     rig.run("", argv=["/usr/bin/env"])
-    given = rig.env | {"SWARM_SESSION": "sw-1"}
+    given = rig.env | {"SWARM_SESSION": "sw-1", "SWARM_RUN_DIR": rig.folder().path}
     assert dict(line.split("=", 1) for line in rig.output().decode().splitlines()) == given
 
 

@@ -15,8 +15,8 @@ from waiting import until
 
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    """A process of ours, marked as session `x`."""
-    with subprocess.Popen(["sleep", "86410"], env={"PATH": os.environ["PATH"], processes.MARK: "x"}) as process:
+    """A process of ours, marked as the session in the folder `/x`."""
+    with subprocess.Popen(["sleep", "86410"], env={"PATH": os.environ["PATH"], processes.MARK: "/x"}) as process:
         yield process
         process.kill()
 
@@ -59,10 +59,10 @@ def test_descendants_are_found_at_any_depth_parents_first() -> None:
         assert processes.end(lambda: [p for p in found if processes.alive(p)])
 
 
-def test_the_mark_is_found_only_for_exactly_that_session(sleeper: subprocess.Popen[bytes]) -> None:
-    until(lambda: [p.pid for p in processes.marked("x")] == [sleeper.pid])
-    assert processes.marked("x2") == []
-    assert processes.marked("") == []
+def test_the_mark_is_found_only_for_exactly_that_run_folder(sleeper: subprocess.Popen[bytes]) -> None:
+    until(lambda: [p.pid for p in processes.marked("/x")] == [sleeper.pid])
+    for other in ("/x2", "/copy/x", "x", ""):
+        assert processes.marked(other) == []
 
 
 def test_end_gives_up_on_what_cannot_be_ended() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import pytest
 
 from swarm.eventlog.errors import UsageError
 from swarm.world import Identity, processes
-from swarm.world.runfolder import NOBODY, ExitRecord
+from swarm.world.host import open_log
+from swarm.world.runfolder import NOBODY, ExitRecord, RunFolder
+from swarm.world.sessions import HostedSessions
 
 from rig import Rig, rig
 from waiting import until
@@ -173,6 +176,60 @@ def test_a_stranger_with_the_pid_of_a_dead_host_or_program_is_left_alone(rig: Ri
         assert rig.sessions.orphans("sw-1") == []
         assert stranger.poll() is None
         stranger.kill()
+
+
+def test_in_a_copied_folder_nobody_runs_and_the_original_is_left_alone(rig: Rig) -> None:
+    """`cp -r` of a clone at work: whoever ends, adopts or sweeps in the copy has no business with the original."""
+    rig.start(f"(setsid sleep 86423 &); {waiter(rig, 9)}")
+    program, host = rig.started(), rig.host()
+    until(lambda: len(rig.running()) == 4 and rig.folder().program(), what="sleep, sh, cat and the host")
+    before = rig.running()
+    shutil.copytree(rig.place / "runs", rig.place / "copy" / "runs")
+    (rig.place / "copy" / "swarm" / "log").mkdir(parents=True)
+    log = open_log(str(rig.place / "copy" / "swarm" / "log"))
+    try:
+        copy = HostedSessions(str(rig.place / "copy" / "runs"), log)
+        assert RunFolder(str(rig.place / "copy" / "runs" / "sw-1")).owner() == NOBODY
+        assert copy.claimed("sw-1"), "it ran once: it is not begun again"
+        assert not copy.running("sw-1")
+        assert not copy.settle("sw-1")
+        assert copy.orphans("sw-1") == []
+        copy.kill("sw-1")
+    finally:
+        log.close()
+    assert rig.sessions.running("sw-1")
+    assert rig.running() == before
+    assert rig.sessions.alive(program)
+    assert rig.sessions.alive(host)
+    release(rig)
+    assert (rig.exited()["code"], "ended_by" in rig.events("session.exited")[0]) == (9, False)
+
+
+def test_in_a_copy_not_even_the_orphans_of_a_killed_host_are_touched(rig: Rig) -> None:
+    rig.start("(setsid sleep 86424 &); sleep 86425")
+    program, host = rig.started(), rig.host()
+    until(lambda: len(rig.running()) == 4 or len(rig.sessions.orphans("sw-1")) >= 3, what="both sleepers")
+    until(rig.folder().program, what="program.json")
+    processes.send(host, signal.SIGKILL)
+    until(lambda: not rig.sessions.alive(host))
+    shutil.copytree(rig.place / "runs", rig.place / "copy")
+    copy = HostedSessions(str(rig.place / "copy"), rig.log)
+    assert copy.orphans("sw-1") == []
+    copy.kill("sw-1")
+    assert rig.sessions.alive(program)
+    rig.sessions.kill("sw-1")
+    assert rig.running() == []
+
+
+def test_a_renamed_clone_still_knows_its_own_host(rig: Rig) -> None:
+    rig.start(waiter(rig, 0))
+    rig.started()
+    (rig.place / "runs").rename(rig.place / "renamed")
+    renamed = HostedSessions(str(rig.place / "renamed"), rig.log)
+    assert renamed.running("sw-1")
+    (rig.place / "renamed").rename(rig.place / "runs")
+    release(rig)
+    rig.exited()
 
 
 @pytest.fixture
