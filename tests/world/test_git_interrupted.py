@@ -108,10 +108,10 @@ def test_whoever_comes_next_waits_for_the_checkout_that_still_runs(scene: Scene)
         )
         assert after.stdout is not None
         after.stdout.readline()
+        after.stdout.close()
         with pytest.raises(subprocess.TimeoutExpired):
             after.wait(timeout=0.5)
     assert after.wait(timeout=20) == 0
-    after.stdout.close()
     assert (scene.scratch.root / PATH).stat().st_ino == inode  # it was found whole, and not made anew
     assert _is_clean(scene.scratch, scene.scratch.root / PATH)
 
