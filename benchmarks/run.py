@@ -28,7 +28,17 @@ def main() -> int:
     results.mkdir(exist_ok=True)
     (results / "latest.json").write_text(json.dumps(rows, indent=1) + "\n")
     (results / "latest.md").write_text(table(rows) + "\n")
+    if "--readme" in sys.argv:
+        into_readme(table(rows))
     return 1 if any(row.get("goal") and not reached(row) for row in rows) else 0
+
+
+def into_readme(text: str) -> None:
+    """Put the table between its marks in the README."""
+    readme = HERE.parent / "README.md"
+    before, begin, rest = readme.read_text().partition("<!-- bench:begin -->\n")
+    _, end, after = rest.partition("<!-- bench:end -->")
+    readme.write_text(f"{before}{begin}{text}\n{end}{after}")
 
 
 def reached(row: dict[str, Any]) -> bool:
