@@ -4,7 +4,7 @@ Rule: the orchestrator, not the agent, says that work is done: commits exist, an
 """
 
 from ..eventlog.errors import SwarmError
-from ..eventlog.events import GateFinished, SessionRequested, WorkRejected, WorkSecured, WorktreePrepared
+from ..eventlog.events import GateFinished, WorkRejected, WorkSecured, WorktreePrepared
 from ..projections import Board, agents, fact, happened, runs
 from . import attempts, gates
 from .command import Command, Said, Step
@@ -95,10 +95,8 @@ def perform(command: Command, hands: Hands) -> list[Said]:
 
 def _start(command: StartGate, hands: Hands) -> list[Said]:
     path = hands.repository.gate(command.path, command.commit, keep_ignored=True)
-    spec = gates.spec(hands, command.test, command.session, command.issue, command.attempt, "gate", path, command.cause)
-    host = hands.sessions.start(spec, hands.environment({"SWARM_ISSUE": command.issue, "SWARM_SESSION": spec.session}))
-    asked = SessionRequested(session=spec.session, attempt=command.attempt, kind="gate", host_pid=host)
-    return [Said(command.issue, asked, command.cause)]
+    gate = gates.spec(hands, command.test, command.session, command.issue, command.attempt, "gate", path, command.cause)
+    return [gates.start(hands, gate)]
 
 
 def _judge(command: JudgeGate) -> list[Said]:

@@ -6,8 +6,10 @@ out or was lost has not judged: that is `broken`, never a pass and never the bra
 
 import msgspec
 
+from ..eventlog.events import SessionRequested
 from ..projections import agents
 from ..world import SessionSpec
+from .command import Said
 from .hands import Hands
 
 PASSED, FAILED, BROKEN, NONE = "passed", "failed", "broken", "none"
@@ -52,6 +54,14 @@ def spec(
         correlationid=hands.run,
         causationid=cause,
     )
+
+
+def start(hands: Hands, gate: SessionSpec) -> Said:
+    """Run the gate; what is to be said of that."""
+    env = hands.environment({"SWARM_ISSUE": gate.issue, "SWARM_SESSION": gate.session})
+    host = hands.sessions.start(gate, env)
+    asked = SessionRequested(session=gate.session, attempt=gate.attempt, kind=gate.kind, host_pid=host)
+    return Said(gate.issue, asked, gate.causationid)
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -16,7 +16,6 @@ from ..eventlog.events import (
     MergeRejected,
     MergeRequeued,
     MergeTested,
-    SessionRequested,
     WorktreePrepared,
 )
 from ..eventlog.ids import time_of
@@ -169,12 +168,10 @@ def _merge(command: Merge, hands: Hands) -> list[Said]:
 
 def _start(command: StartTest, hands: Hands) -> list[Said]:
     path = hands.repository.gate(f"{WORKTREES}/merger", command.commit)
-    spec = gates.spec(
+    gate = gates.spec(
         hands, command.test, command.session, command.issue, command.attempt, "landing", path, command.cause
     )
-    host = hands.sessions.start(spec, hands.environment({"SWARM_ISSUE": command.issue, "SWARM_SESSION": spec.session}))
-    asked = SessionRequested(session=spec.session, attempt=command.attempt, kind="landing", host_pid=host)
-    return [Said(command.issue, asked, command.cause)]
+    return [gates.start(hands, gate)]
 
 
 def _judge(command: JudgeTest) -> list[Said]:
