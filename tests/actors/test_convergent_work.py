@@ -6,7 +6,6 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from driver import CLEAN, WORKS, check, check_replay, driver
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +24,8 @@ from swarm.eventlog.events import (
 from swarm.eventlog.fact import Fact
 from swarm.eventlog.tail import read_all
 from swarm.projections import issues
+
+from driver import CLEAN, WORKS, check, check_replay, driver
 
 # --- stories --------------------------------------------------------------------------------------
 

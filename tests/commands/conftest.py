@@ -14,7 +14,7 @@ import pytest
 from swarm.cli import run
 from swarm.commands import Home
 from swarm.eventlog import place
-from swarm.eventlog.events import IssueAssigned
+from swarm.eventlog.events import IssueAssigned, IssueOpened
 from swarm.projections import issues
 from swarm.world.clock import entropy
 
@@ -96,3 +96,10 @@ def program() -> Swarm:
         return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return program
+
+
+@pytest.fixture
+def issue(home: Home) -> str:
+    """An issue, sw-00000001."""
+    home.append("human", [("sw-00000001", IssueOpened(title="t", body="true"))])
+    return "sw-00000001"

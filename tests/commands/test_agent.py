@@ -35,6 +35,7 @@ from swarm.world.clock import entropy, now
 from swarm.world.running import Holder, RunLock
 from swarm.world.sessions import HostedSessions, wait_for_end
 
+from appended import said
 from waiting import until
 
 ISSUE, SESSION = "sw-aaa1", "sw-aaa1-1"
@@ -106,10 +107,6 @@ def launch(home: Home, sessions: HostedSessions, script: str) -> Identity:
 def row(swarm: Any) -> Any:
     (found,) = swarm("agent", "list", "--json").json
     return found
-
-
-def said(home: Home, kind: str) -> list[Any]:
-    return [event for event in read_all(home.place.log) if event.type == kind]
 
 
 # --- looking --------------------------------------------------------------------------------------

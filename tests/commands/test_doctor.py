@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from given import History
 
 from swarm.commands import Home
 from swarm.commands.doctor import LEAST_DISK, disk
@@ -21,6 +20,7 @@ from swarm.eventlog.events import (
 )
 from swarm.world.running import Holder, RunLock
 
+from given import History
 from repository import Scratch
 
 RUN = RunStarted(pid=1, boot_id="b", start_ticks=1, version="0", target="main", runtime="shell", max_agents=4,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from given import History
 
 from swarm.commands import Home
 from swarm.commands.log import Reader
@@ -23,6 +22,7 @@ from swarm.eventlog.events import (
 )
 from swarm.eventlog.tail import read_all
 
+from given import History
 from waiting import until
 
 ASSIGNED = IssueAssigned(attempt=1, generation="g", agent="builder-1", role="builder", runtime="shell")

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from given import History
 
 from swarm.commands import Home
 from swarm.eventlog.events import IssueAssigned, IssueClosed, IssueOpened, MailSent, MergeLanded, MergeQueued
+
+from given import History
 
 KEYS = {"at", "index", "issues", "agents", "mail", "merges", "costs"}
 

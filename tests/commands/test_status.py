@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from given import History
 
 from swarm.commands import Home
 from swarm.eventlog.events import (
@@ -25,6 +24,8 @@ from swarm.eventlog.events import (
     UsageReported,
 )
 from swarm.world.running import Holder, RunLock
+
+from given import History
 
 RUN = RunStarted(pid=1, boot_id="b", start_ticks=1, version="0", target="main", runtime="shell", max_agents=4,
                  max_retries=1)  # fmt: skip

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from given import History, id_of
 
 from swarm.commands import Home
 from swarm.eventlog.events import IssueAssigned, IssueOpened, IssueReopened, WorktreePrepared
+
+from given import History, id_of
 
 ASSIGNED = IssueAssigned(attempt=1, generation="g", agent="builder-1", role="builder", runtime="shell")
 PREPARED = WorktreePrepared(attempt=1, path="p", branch="b", base="0")

@@ -1,7 +1,6 @@
 """The board as documents: what an agent is said to do."""
 
 import pytest
-from given import History
 
 from swarm.eventlog.events import (
     GateFinished,
@@ -17,6 +16,8 @@ from swarm.eventlog.events import (
 )
 from swarm.eventlog.fact import Fact
 from swarm.mailbox import views
+
+from given import History
 
 ASSIGNED = IssueAssigned(attempt=1, generation="g", agent="builder-1", role="builder", runtime="shell")
 PREPARED = WorktreePrepared(attempt=1, path="p", branch="b", base="0")

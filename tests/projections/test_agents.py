@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from given import History
 
 from swarm.eventlog.events import (
     FindingsReported,
@@ -24,6 +23,8 @@ from swarm.eventlog.events import (
     WorktreeRemoved,
 )
 from swarm.projections import agents
+
+from given import History
 
 WHO = {"session": "sw-a-1", "attempt": 1}
 ASSIGNED = IssueAssigned(attempt=1, generation="g", agent="builder-1", role="builder", runtime="shell")

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from given import History
-
 from swarm.eventlog.events import IssueAssigned, UsageReported
 from swarm.projections import costs
+
+from given import History
 
 
 def used(session: str = "sw-a-1", model: str = "m", origin: str = "runtime", **totals: Any) -> UsageReported:

@@ -1,7 +1,6 @@
 """What an issue's events come to."""
 
 import pytest
-from given import History
 
 from swarm.eventlog.errors import UsageError
 from swarm.eventlog.events import (
@@ -21,6 +20,8 @@ from swarm.eventlog.events import (
     WorktreePrepared,
 )
 from swarm.projections import issues
+
+from given import History
 
 
 def assigned(generation: str, attempt: int = 1, agent: str = "builder-1") -> IssueAssigned:

@@ -1,11 +1,12 @@
 """What became of each letter, for each of its readers."""
 
 import pytest
-from given import History
 
 from swarm.eventlog.errors import UsageError
 from swarm.eventlog.events import MailAcked, MailDeadLettered, MailDelivered, MailSent
 from swarm.projections import mail
+
+from given import History
 
 
 @pytest.fixture

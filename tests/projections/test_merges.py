@@ -1,7 +1,6 @@
 """The queue to the target, and what became of it."""
 
 import pytest
-from given import History
 
 from swarm.eventlog.events import (
     AttemptCancelled,
@@ -16,6 +15,8 @@ from swarm.eventlog.events import (
 )
 from swarm.eventlog.fact import Fact
 from swarm.projections import merges
+
+from given import History
 
 QUEUED = MergeQueued(attempt=1, branch="b", commit="work")
 PREPARED = MergePrepared(attempt=1, base="base", commit="merge", tree="tree")
