@@ -2,13 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check format bench tools clean
+.PHONY: help demo test soak check format bench tools clean
 
 help:
 	@echo "make demo    run the main job on a scratch repository (no server, no key)"
 	@echo "make test    the tests"
+	@echo "make soak    the full counts of what the README promises (hours)"
 	@echo "make check   format, lint, types, import contracts"
-	@echo "make bench   speed, as ratios against named baselines"
+	@echo "make bench   speed, as ratios against named baselines (BENCH='--readme', '--big', '--only sync', --help)"
 	@echo "make tools   the real coding agents and LiteLLM, for the tests that drive them"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -23,6 +24,10 @@ demo: .venv/ready
 test: .venv/ready
 	$(BIN)/pytest
 
+# Of the tests that check a part of a promise (tests/soak.py), all that there is to check.
+soak: .venv/ready
+	SWARM_SOAK=1 $(BIN)/pytest -o faulthandler_timeout=0 $$(grep -rl 'from soak import' --include='test_*.py' tests)
+
 check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -33,8 +38,12 @@ format: .venv/ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/ready
-	$(BIN)/python -P benchmarks/run.py
+.venv/bench: .venv/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@touch $@
+
+bench: .venv/bench
+	$(BIN)/python benchmarks/run.py $(BENCH)
 
 tools:
 	bash .ci/tools

@@ -7,6 +7,7 @@ the file, so that an agent's `swarm mail` pays for `mail` alone.
 Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 our bug (with a report file), 130 interrupted.
 """
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -19,6 +20,8 @@ from .eventlog.errors import SwarmError
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "commands")
 _GROUPS = ("Begin", "Work", "Watch", "Log")
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
+"""What a system may run out of wherever one asks it for something: no bug."""
 
 
 class Commands(click.Group):
@@ -58,15 +61,10 @@ class Commands(click.Group):
 
 def _headline(name: str) -> tuple[str, str]:
     """(first line of the docstring, GROUP) of a command file, read without importing it."""
-    import ast
-
     with open(os.path.join(_FOLDER, f"{name}.py"), encoding="utf-8") as file:
-        tree = ast.parse(file.read())
-    words, group = (ast.get_docstring(tree) or "").partition("\n")[0], ""
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "GROUP":
-            group = ast.literal_eval(node.value)
-    return words, group
+        text = file.read()
+    words = text.partition('"""')[2].partition("\n")[0].removesuffix('"""')
+    return words, text.partition('\nGROUP = "')[2].partition('"')[0]
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -85,35 +83,40 @@ def main(args: list[str] | None = None) -> None:
 
 
 def run(args: list[str], command: click.Command = swarm) -> int:
-    """Run a command line; returns its exit code. Errors of every kind become words on standard error here and nowhere
-    else.
-    """
+    """Run a command line; returns its exit code."""
     try:
         result = command.main(args=args, prog_name="swarm", standalone_mode=False)
         if sys.stdout:  # None if it was closed before we began
             sys.stdout.flush()
-    except SwarmError as error:
-        if error.exit_code == 3:
-            return _complain(str(error), f"{error.hint}\nreport: {_report(error, args)}", 3)
-        return _complain(str(error), error.hint, error.exit_code)
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.Abort:
-        return 130
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # Whoever read us has closed the pipe: nothing was printed in full. Python must not complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except Exception as error:  # noqa: BLE001  # the one place that catches everything: our bug, told as one
-        return _complain(
-            f"this is a bug in swarm: {type(error).__name__}: {error}", f"report: {_report(error, args)}", 3
-        )
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the one place that catches everything
+        return failed(error, args)
     return result if isinstance(result, int) else 0
+
+
+def failed(error: BaseException, args: list[str]) -> int:
+    """The exit code of a command line that ended so. Errors of every kind become words on standard error here and
+    nowhere else.
+    """
+    match error:
+        case SwarmError() if error.exit_code == 3:
+            return _complain(str(error), f"{error.hint}\nreport: {_report(error, args)}", 3)
+        case SwarmError():
+            return _complain(str(error), error.hint, error.exit_code)
+        case click.exceptions.Exit():
+            return error.exit_code
+        case click.ClickException():
+            error.show()
+            return error.exit_code
+        case click.Abort() | KeyboardInterrupt():
+            return 130
+        case BrokenPipeError():
+            # Whoever read us has closed the pipe: nothing was printed in full. Python must not complain again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        case OSError(errno=number) if number in _SHORTAGES:
+            return _complain(f"{error}", "free some, or raise the limit (ulimit -a), and run it again", 1)
+    words = f"this is a bug in swarm: {type(error).__name__}: {error}"
+    return _complain(words, f"report: {_report(error, args)}", 3)
 
 
 def _complain(message: str, hint: str, code: int) -> int:
@@ -126,16 +129,19 @@ def _complain(message: str, hint: str, code: int) -> int:
 
 
 def _report(error: BaseException, args: list[str]) -> str:
-    """Write what a maintainer needs into a file; returns its path."""
+    """Write what a maintainer needs into a file; returns its path, or why there is none."""
     import platform
     import tempfile
     import traceback
 
     lines: list[Any] = [f"swarm {__version__}, Python {platform.python_version()}, {platform.platform()}", args, ""]
     text = "\n".join(map(str, lines)) + "\n" + "".join(traceback.format_exception(error))
-    fd, path = tempfile.mkstemp(prefix="swarm-report-", suffix=".txt")
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        file.write(text)
+    try:
+        fd, path = tempfile.mkstemp(prefix="swarm-report-", suffix=".txt")
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as another:
+        return f"it could not be written: {another.strerror}"
     return path
 
 

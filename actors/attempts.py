@@ -333,7 +333,7 @@ def _do_secure(command: Secure, hands: Hands) -> list[Said]:
     facts: list[Said] = [Said(command.issue, said, command.cause)]
     if command.why and not command.ended:
         rejected = WorkRejected(attempt=command.attempt, reason=command.why, detail=command.detail, final=command.final)
-        facts.append(Said(command.issue, rejected, command.cause))
+        facts.insert(0, Said(command.issue, rejected, command.cause))  # first: a kill may cut the write
     return facts
 
 

@@ -16,7 +16,11 @@ from ..eventlog.files import Log
 from ..eventlog.place import Place, node_of
 from ..runtimes import Llm, runtime
 from ..world import clock, environment, processes, proxy
+from ..world.carrier import LogCarrier
+from ..world.door import Door
 from ..world.git import Git
+from ..world.logbranch import chosen
+from ..world.node import open_log
 from ..world.sessions import HostedSessions
 from ..world.settings import Settings
 from ..world.spend import SpendFile
@@ -57,6 +61,8 @@ def in_force(git: Git, settings: Settings, options: Options, root: str) -> RunSt
         model=start.model if options.model is None else options.model,
         test=start.test if options.test is None else options.test,
         spend_log=_spend_log(settings, root),
+        sync=settings.sync.remote,
+        lease=settings.sync.lease_minutes * 60 if settings.sync.remote else 0.0,
     )
 
 
@@ -96,7 +102,8 @@ def system(
     place: Place, git: Git, settings: Settings, force: RunStarted, run: str, show: Callable[[Event[Any]], None]
 ) -> tuple[System, Log]:
     """The system with its real hands. The caller closes the log after the run."""
-    log = Log(place.log, node_of(place, clock.entropy), clock.now, clock.entropy)
+    log = open_log(place)
+    carrier = _carrier(place, log, force, run) if force.sync else None
     llm = settings.llm
     hands = Hands(
         root=place.root,
@@ -109,6 +116,8 @@ def system(
         write=environment.write_private,
         author=_author,
         spend=SpendFile(force.spend_log) if force.spend_log else None,
+        carrier=carrier,
+        every=settings.sync.every,
         llm=Llm(base_url=llm.base_url, key=os.environ.get(llm.key_env, ""), prices=llm.prices),
         limits=Limits(
             attempt=settings.limits.attempt_minutes * 60,
@@ -117,7 +126,14 @@ def system(
         ),
         options={name: RuntimeOptions(o.binary, tuple(o.args)) for name, o in settings.runtimes.items()},
     )
-    return System(log, place.log, hands, force, clock.now, show), log
+    force = msgspec.structs.replace(force, node=node_of(place, clock.entropy))
+    return System(log, place.log, place.cache, hands, force, clock.now, show, clock.monotonic), log
+
+
+def _carrier(place: Place, log: Log, force: RunStarted, run: str) -> LogCarrier:
+    """The way to the other clones; raises UsageError if there is no such remote."""
+    door = Door(place.root, place.common)
+    return LogCarrier(place, door, log, chosen(door, force.sync), force.lease, run)
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -94,7 +94,9 @@ def perform(command: Command, hands: Hands) -> list[Said]:
 
 
 def _start(command: StartGate, hands: Hands) -> list[Said]:
-    path = hands.repository.gate(command.path, command.commit, keep_ignored=True)
+    path = f"{hands.root}/{command.path}"
+    if not hands.sessions.running(command.session):  # else it was started before a crash, and works in there
+        path = hands.repository.gate(command.path, command.commit, keep_ignored=True)
     gate = gates.spec(hands, command.test, command.session, command.issue, command.attempt, "gate", path, command.cause)
     return [gates.start(hands, gate)]
 
@@ -112,7 +114,7 @@ def _judge(command: JudgeGate) -> list[Said]:
     if command.said.word != gates.PASSED:
         final = command.said.word == gates.BROKEN
         why = WorkRejected(attempt=command.attempt, reason=command.said.why, detail=command.said.output, final=final)
-        said.append(Said(command.issue, why, command.cause))
+        said.insert(0, Said(command.issue, why, command.cause))  # first: if a kill cuts the write, this alone is enough
     return said
 
 

@@ -7,6 +7,9 @@ from collections.abc import Hashable
 import msgspec
 
 from ..eventlog.fact import Fact
+from .hands import Hands
+
+PATIENCE = 5.0
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -16,6 +19,10 @@ class Command(msgspec.Struct, frozen=True):
     def key(self) -> Hashable:
         """What of equal key is done one after the other."""
         return self
+
+    def patience(self, _hands: Hands) -> float:
+        """Seconds after which it is tried again, if it led to nothing."""
+        return PATIENCE
 
 
 class Step(Command, frozen=True):

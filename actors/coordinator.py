@@ -1,7 +1,11 @@
-"""Coordinator: gives ready issues to agents within the limits, closes what landed, calls off what is no longer wanted.
+"""Coordinator: gives ready issues to agents within the limits, closes what landed, calls off what is no longer wanted;
+and where other clones share the log, has it carried to them, and a lease acquired on what is to be begun.
 
-Rule: it only decides. Every choice follows from the board alone, so a replay makes the same ones.
+Rule: every choice follows from the board and the time alone, so a replay makes the same ones. Of a shared log it begins
+only issues that this node holds a lease on.
 """
+
+from collections.abc import Hashable, Iterator
 
 from ..eventlog.errors import SwarmError
 from ..eventlog.events import (
@@ -13,6 +17,7 @@ from ..eventlog.events import (
     IssueHeld,
     IssueReopened,
     IssueTaken,
+    LeaseReleased,
     MailAcked,
     MailSent,
     MergeLanded,
@@ -20,7 +25,8 @@ from ..eventlog.events import (
 )
 from ..eventlog.fact import Fact
 from ..mailbox import addresses, letters
-from ..projections import Board, agents, fact, happened, issues, mail, runs
+from ..projections import Board, agents, fact, happened, issues, leases, mail, runs
+from . import nodes
 from .command import Command, Decide, Said
 from .hands import Hands
 
@@ -28,36 +34,66 @@ NAME = "coordinator"
 AT_ONCE = 1
 
 
-def due(board: Board, _now: float) -> list[Command]:
-    """Assignments, closings, cancellations, and mail to the coordinator."""
-    return [*_close(board), *_cancel(board), *_assign(board), *_mail(board)]
+class Share(Command, frozen=True):
+    """Exchange the log with the other clones, and hold a lease on each of these (issue, generation)."""
+
+    wanted: tuple[tuple[str, str], ...]
+
+    @property
+    def key(self) -> Hashable:
+        """One at a time."""
+        return "share"
+
+    def patience(self, hands: Hands) -> float:
+        """Others may have something to say at any time."""
+        return hands.every
 
 
-def perform(command: Command, _hands: Hands) -> list[Said]:
-    """Nothing to do: it only decides."""
-    raise TypeError(f"the coordinator has no hands for {command}")
+def due(board: Board, now: float) -> list[Command]:
+    """Assignments, closings, cancellations, mail to the coordinator; and what is to be shared."""
+    return [*_close(board), *_cancel(board), *_assign(board, now), *_mail(board), *_share(board, now)]
 
 
-def _assign(board: Board) -> list[Command]:
+def perform(command: Command, hands: Hands) -> list[Said]:
+    """Have the log carried; the rest is decided, and there is nothing to do. What does not go through, is told once."""
+    if not isinstance(command, Share):
+        raise TypeError(f"the coordinator has no hands for {command}")
+    words = hands.carrier.share(command.wanted) if hands.carrier else ""
+    if not words:
+        return []
+    body = (
+        f"The log is not shared as it should be: {words}\n\nMeanwhile nothing is begun that this node has no lease on."
+    )
+    return [Said("", MailSent(to=[addresses.HUMAN], body=body, priority=2))]
+
+
+def _assign(board: Board, now: float) -> list[Command]:
+    """What is ready goes to a free agent, the most urgent first, while there are places and the run goes on."""
     run = board[runs.State].current
     if run is None or run.started is None or run.stopping:
         return []
-    everyone = board[agents.State].ongoing()
-    busy = [attempt for attempt in everyone if attempt.active or _runs(attempt)]
-    if sum(attempt.testing for attempt in everyone) >= run.started.max_agents:
-        return []  # the tests do not keep up: more work would only pile up before them
-    free = run.started.max_agents - len(busy)
-    taken = {attempt.agent for attempt in busy}
+    free, taken = _places(board, run.started)
     found: list[Command] = []
     for issue in board[issues.State].ready():
         if free <= 0:
             break
-        agent = _agent(issue, taken)
-        if agent:
+        lease = nodes.lease(board, run.started, issue.id, issue.generation, now) if run.started.sync else None
+        agent = _agent(issue, taken, run.started)
+        if agent and (lease or not run.started.sync):
             taken.add(agent)
             free -= 1
-            found.append(_assignment(issue, agent, run.started))
+            found.append(_assignment(board, issue, agent, run.started, lease.id if lease else ""))
     return found
+
+
+def _places(board: Board, settings: RunStarted) -> tuple[int, set[str]]:
+    """How many agents may begin something, and the names of those at work."""
+    everyone = board[agents.State].ongoing()
+    busy = [attempt for attempt in everyone if attempt.active or _runs(attempt)]
+    taken = {attempt.agent for attempt in busy}
+    if sum(attempt.testing for attempt in everyone) >= settings.max_agents:
+        return 0, taken  # the tests do not keep up: more work would only pile up before them
+    return settings.max_agents - len(busy), taken
 
 
 def _runs(attempt: agents.Attempt) -> bool:
@@ -65,32 +101,40 @@ def _runs(attempt: agents.Attempt) -> bool:
     return any(session.kind == "agent" and not session.over for session in attempt.sessions.values())
 
 
-def _agent(issue: issues.Issue, taken: set[str]) -> str:
-    """The free name with the smallest number, or the one a person chose; empty if that one is at work."""
+def _agent(issue: issues.Issue, taken: set[str], settings: RunStarted) -> str:
+    """The free name with the smallest number, or the one a person chose; empty if that one is at work.
+
+    Of a shared log it says the node too: letters go by names, and those of two agents must not be one's.
+    """
     chosen = fact(issue.latest, IssueDelegated)
     if chosen:
         return "" if chosen.agent in taken else chosen.agent
     role = issue.opened.role if issue.opened else "builder"
+    where = f"-{settings.node[1:7]}" if settings.sync else ""
     number = 1
-    while f"{role}-{number}" in taken:
+    while f"{role}-{number}{where}" in taken:
         number += 1
-    return f"{role}-{number}"
+    return f"{role}-{number}{where}"
 
 
-def _assignment(issue: issues.Issue, agent: str, settings: RunStarted) -> Decide:
+def _assignment(board: Board, issue: issues.Issue, agent: str, settings: RunStarted, lease: str) -> Decide:
     opened = issue.opened
+    above = board[leases.State].takeovers(issue.id) * nodes.TURN
     assigned = IssueAssigned(
-        attempt=max(issue.attempts, default=0) + 1,
+        attempt=max(max(issue.attempts, default=0), above) + 1,
         generation=issue.generation,
         agent=agent,
         role=opened.role if opened else "builder",
         runtime=(opened.runtime if opened else "") or settings.runtime,
         model=(opened.model if opened else "") or settings.model,
+        node=settings.node,
+        lease=lease,
     )
     return Decide(issue.id, assigned, issue.generation)
 
 
 def _close(board: Board) -> list[Command]:
+    """An attempt that landed, or answered, closes its issue, unless a person has closed, held or taken it."""
     found: list[Command] = []
     for issue in _by_id(board):
         current = issue.current
@@ -107,25 +151,38 @@ def _close(board: Board) -> list[Command]:
 
 
 def _cancel(board: Board) -> list[Command]:
+    """An attempt is called off when its issue was closed, held, taken, reopened, or taken over by another node."""
     found: list[Command] = []
-    for attempt in board[agents.State].ongoing():
+    begun = [attempt for attempt in board[agents.State].ongoing() if not attempt.ended]
+    for attempt in [*begun, *_left(board)]:
         issue = board[issues.State].all[attempt.issue]
-        if attempt.ended or attempt.assigned is None:
-            continue
-        why, cause = _unwanted(issue, attempt.assigned)
+        why, cause = _unwanted(board, issue, attempt.assigned) if attempt.assigned else ("", "")
         if why:
             found.append(Decide(issue.id, AttemptCancelled(attempt=attempt.number, reason=why), cause))
     return found
 
 
-def _unwanted(issue: issues.Issue, assigned: IssueAssigned) -> tuple[str, str]:
+def _left(board: Board) -> Iterator[agents.Attempt]:
+    """What other nodes began, and did not bring to an end, on issues that we took over."""
+    settings = board[runs.State].settings
+    for issue in _by_id(board) if settings else ():
+        begun = issue.current.assigned if issue.current and not issue.mark else None
+        if settings and begun and not nodes.is_ours(settings, begun.node):
+            attempt = board[agents.State].attempts[issue.id, begun.attempt]
+            lease = nodes.taken_over(board, issue.id, begun)
+            if lease and lease.data.node == settings.node and attempt.stage not in ("landed", "answered"):
+                yield attempt
+
+
+def _unwanted(board: Board, issue: issues.Issue, assigned: IssueAssigned) -> tuple[str, str]:
     """Why an attempt need not go on, and the event that made it so; empty if it is still wanted."""
     if assigned.generation != issue.generation:
         return "the issue was reopened meanwhile", happened(issue.latest, IssueReopened)
     words: dict[type[Fact], str] = {IssueClosed: "closed", IssueHeld: "held", IssueTaken: "taken by a person"}
     if issue.mark:
         return f"the issue was {words[type(issue.mark.data)]} meanwhile", issue.mark.id
-    return "", ""
+    lease = nodes.taken_over(board, issue.id, assigned)
+    return (f"its lease ran out and was taken over by {lease.data.node}", lease.id) if lease else ("", "")
 
 
 def _by_id(board: Board) -> list[issues.Issue]:
@@ -134,10 +191,13 @@ def _by_id(board: Board) -> list[issues.Issue]:
 
 def _mail(board: Board) -> list[Command]:
     """What an agent cannot go on without is passed to the person; the rest is taken note of."""
-    return [command for letter in letters.waiting_for(board, NAME) for command in _answer(letter)]
+    settings = board[runs.State].settings
+    waiting = [letter for letter in letters.waiting_for(board, NAME) if nodes.sees_to(settings, letter.id)]
+    return [command for letter in waiting for command in _answer(letter)]
 
 
 def _answer(letter: mail.Letter) -> list[Command]:
+    """A letter is taken note of, and one whose sender is blocked or asks for help is passed to the person."""
     noted: Command = Decide(letter.id, MailAcked(letter=letter.id, reader=NAME), letter.id)
     sent = letter.sent.data if letter.sent else None
     if letter.sent is None or sent is None or sent.kind not in ("blocked", "help_request"):
@@ -148,9 +208,63 @@ def _answer(letter: mail.Letter) -> list[Command]:
         f"{sender} {word}:\n\n{sent.body}\n\nAnswer: swarm mail send --to {sender} --reply-to {letter.id} --body TEXT"
     )
     passed = MailSent(to=[addresses.HUMAN], body=body, kind=sent.kind, priority=1, issue=sent.issue, reply_to=letter.id)
-    return [noted, Decide(sent.issue, passed, letter.id)]
+    return [Decide(sent.issue, passed, letter.id), noted]  # a kill may cut it: rather twice than never
+
+
+# --- with other clones ----------------------------------------------------------------------------
+
+
+def _share(board: Board, now: float) -> list[Command]:
+    """Always, where the log is shared: a lease on what is at work here, and on as many more as there are places."""
+    run = board[runs.State].current
+    if run is None or run.started is None or not run.started.sync:
+        return []
+    begun = [attempt for attempt in board[agents.State].ongoing() if attempt.assigned and not attempt.ended]
+    wanted = sorted((attempt.issue, attempt.assigned.generation) for attempt in begun if attempt.assigned)
+    free, _ = _places(board, run.started)
+    if not run.stopping and free > 0:
+        more = [(issue.id, issue.generation) for issue in _open(board, run.started, now)]
+        wanted += [wish for wish in more if wish not in wanted][:free]
+    return [Share(tuple(wanted))]
+
+
+def _open(board: Board, settings: RunStarted, now: float) -> Iterator[issues.Issue]:
+    """What we may begin once we have a lease: what is ready, and what another node began and let run out."""
+    state = board[leases.State]
+    for issue in board[issues.State].ready():
+        held = state.holder(issue.id, issue.generation, now)
+        if held is None or held.data.node == settings.node:
+            yield issue
+    for issue in _by_id(board):
+        begun = issue.current.assigned if issue.current and not issue.mark else None
+        theirs = begun and begun.lease and not nodes.is_ours(settings, begun.node)
+        if theirs and not state.holder(issue.id, issue.generation, now):
+            yield issue
+
+
+def at_work_elsewhere(board: Board, now: float) -> bool:
+    """Whether other nodes hold leases on what is to be done: it may yet be ours to do."""
+    settings, state = board[runs.State].settings, board[leases.State]
+    if settings is None or not settings.sync:
+        return False
+    todo = [issue for issue in _by_id(board) if issue.status in (issues.OPEN, issues.IN_PROGRESS)]
+    holders = [state.holder(issue.id, issue.generation, now) for issue in todo]
+    return any(held.data.node != settings.node for held in holders if held)
+
+
+def leaving(board: Board, now: float) -> list[Said]:
+    """The leases that a run gives up when it ends: those on what was not begun."""
+    settings = board[runs.State].settings
+    if settings is None or not settings.sync:
+        return []
+    found = []
+    for name, lease in board[leases.State].held(settings.node):
+        issue = board[issues.State].live.get(name)
+        if issue and issue.current is None and lease.data.generation == issue.generation and now < lease.data.until:
+            found.append(Said(name, LeaseReleased(lease=lease.id), lease.id))
+    return found
 
 
 def refused(_command: Command, error: SwarmError) -> list[Said]:
-    """It asks nothing of the world."""
+    """What it asks of the world is told by the world itself."""
     raise error

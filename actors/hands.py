@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from ..runtimes import Llm
-from ..world import Repository, Sessions, SpendLog
+from ..world import Carrier, Repository, Sessions, SpendLog
 
 
 class RuntimeOptions(msgspec.Struct, frozen=True):
@@ -28,7 +28,8 @@ class Hands(msgspec.Struct, frozen=True):
 
     `root`, `runs` and `log` are absolute folders. `environment(extra)` is the environment of a session; `write(path,
     text)` writes a private file. `author(agent)` is `Name <email>` for commits made on an agent's behalf. `spend` is
-    None where no LLM proxy is configured. `run` is the id of this run.
+    None where no LLM proxy is configured, `carrier` where the log is this clone's alone; else it is to be used `every`
+    so many seconds. `run` is the id of this run.
     """
 
     root: str
@@ -41,6 +42,8 @@ class Hands(msgspec.Struct, frozen=True):
     write: Callable[[str, str], None]
     author: Callable[[str], str]
     spend: SpendLog | None = None
+    carrier: Carrier | None = None
+    every: float = 10.0
     llm: Llm = Llm()
     limits: Limits = Limits()
     options: Mapping[str, RuntimeOptions] = {}

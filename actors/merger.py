@@ -1,7 +1,8 @@
 """Merger: one branch at a time: merge it into the target's tip, test exactly that result, land exactly that commit.
 
 Rule: the target only moves to a commit whose own tree passed the test command, by compare-and-swap from the very tip
-it was merged into. A person's checkout is only ever fast-forwarded, by git itself.
+it was merged into. A person's checkout is only ever fast-forwarded, by git itself. Of a shared log only what this node
+has a lease on lands: one that it lost, or that ran out, is no longer its to land.
 """
 
 from ..eventlog.errors import SwarmError
@@ -22,7 +23,7 @@ from ..eventlog.ids import time_of
 from ..mailbox import letters
 from ..projections import Board, agents, fact, happened, issues, merges, runs
 from ..world import Conflict, Landed, Moved
-from . import gates
+from . import gates, nodes
 from .attempts import WORKTREES, words
 from .command import Command, Decide, Said, Step
 from .hands import Hands
@@ -62,33 +63,40 @@ class JudgeTest(Step, frozen=True):
 
 
 class Land(Step, frozen=True):
-    """Move the target. `held` is the refusal that was already said."""
+    """Move the target. `held` is the refusal that was already said; `lease` the one that allows it `until` then (Unix
+    time), empty where none is needed.
+    """
 
     target: str
     base: str
     commit: str
     held: str
     cause: str
+    lease: str = ""
+    until: float = 0.0
 
 
-def due(board: Board, _now: float) -> list[Command]:
+def due(board: Board, now: float) -> list[Command]:
     """What passed its gate is queued; the first in the queue that can move does; mail is taken note of."""
     found: list[Command] = [*_enqueue(board)]
-    noted = [MailAcked(letter=letter.id, reader=NAME) for letter in letters.waiting_for(board, NAME)]
-    found += [Decide(ack.letter, ack, ack.letter) for ack in noted]
-    attempts = board[agents.State].attempts
+    settings = board[runs.State].settings
+    noted = [letter for letter in letters.waiting_for(board, NAME) if nodes.sees_to(settings, letter.id)]
+    found += [Decide(letter.id, MailAcked(letter=letter.id, reader=NAME), letter.id) for letter in noted]
+    ours = {(attempt.issue, attempt.number): attempt for attempt in board[agents.State].ongoing()}
     for merge in board[merges.State].queue():
-        if not attempts[merge.issue, merge.attempt].assigned:
-            continue  # the line that says so is damaged: it must not hold up the others
-        step = _step(board, merge)
+        attempt = ours.get((merge.issue, merge.attempt))
+        if attempt is None or attempt.assigned is None:
+            continue  # another node's, or the line that gave it away is damaged: it must not hold up the others
+        step = _step(board, merge, attempt, now)
         if step:
             found.append(step)
-        if not merge.held:
-            break
+        if not merge.held and (step or not merge.tested):
+            break  # one that may not land, because its lease is to be prolonged first, does not hold up the others
     return found
 
 
 def _enqueue(board: Board) -> list[Command]:
+    """An attempt that passed its gate, or has none, is queued once, unless it has ended."""
     found: list[Command] = []
     for attempt in board[agents.State].ongoing():
         gate, prepared = fact(attempt.latest, GateFinished), fact(attempt.latest, WorktreePrepared)
@@ -99,12 +107,11 @@ def _enqueue(board: Board) -> list[Command]:
     return found
 
 
-def _step(board: Board, merge: merges.Merge) -> Command | None:
+def _step(board: Board, merge: merges.Merge, attempt: agents.Attempt, now: float) -> Command | None:
     settings, queued = board[runs.State].settings, merge.queued
-    attempt = board[agents.State].attempts[merge.issue, merge.attempt]
     issue = board[issues.State].all.get(merge.issue)
     opened = issue.opened if issue else None
-    if settings is None or queued is None:
+    if settings is None or queued is None or attempt.assigned is None:
         return None
     prepared, where = merge.prepared, (merge.issue, merge.attempt)
     if prepared is None:
@@ -116,7 +123,9 @@ def _step(board: Board, merge: merges.Merge) -> Command | None:
     if merge.tested.verdict in (gates.PASSED, gates.NONE):
         held = merge.held.reason if merge.held else ""
         cause = happened(merge.latest, MergeTested)
-        return Land(*where, settings.target, prepared.base, prepared.commit, held, cause)
+        allowed, lease, until = nodes.may_land(board, settings, merge.issue, attempt.assigned, now)
+        land = Land(*where, settings.target, prepared.base, prepared.commit, held, cause, lease, until)
+        return land if allowed else None
     return None
 
 
@@ -167,7 +176,9 @@ def _merge(command: Merge, hands: Hands) -> list[Said]:
 
 
 def _start(command: StartTest, hands: Hands) -> list[Said]:
-    path = hands.repository.gate(f"{WORKTREES}/merger", command.commit)
+    path = f"{hands.root}/{WORKTREES}/merger"
+    if not hands.sessions.running(command.session):  # else it was started before a crash, and works in there
+        path = hands.repository.gate(f"{WORKTREES}/merger", command.commit)
     gate = gates.spec(
         hands, command.test, command.session, command.issue, command.attempt, "landing", path, command.cause
     )
@@ -189,14 +200,22 @@ def _judge(command: JudgeTest) -> list[Said]:
         final = command.said.word == gates.BROKEN
         why = command.said.why if final else f"merged, {command.said.why}"
         rejected = MergeRejected(attempt=command.attempt, reason=why, output=command.said.output, final=final)
-        said.append(Said(command.issue, rejected, command.cause))
+        said.insert(0, Said(command.issue, rejected, command.cause))  # first: a kill may cut the write
     return said
 
 
 def _land(command: Land, hands: Hands) -> list[Said]:
+    if hands.carrier and command.lease and not hands.carrier.in_time(command.until):
+        return []  # its lease ran out since: once it was prolonged, landing is due again
     result = hands.repository.land(command.target, command.base, command.commit)
     if isinstance(result, Landed):
-        landed = MergeLanded(attempt=command.attempt, target=command.target, base=command.base, commit=result.commit)
+        landed = MergeLanded(
+            attempt=command.attempt,
+            target=command.target,
+            base=command.base,
+            commit=result.commit,
+            lease=command.lease,
+        )
         return [Said(command.issue, landed, command.cause)]
     if isinstance(result, Moved):
         moved = MergeRequeued(attempt=command.attempt, base=command.base, found=result.found)

@@ -2,7 +2,7 @@
 
 Rule: it adds no decision of its own. Commands are done in a small pool (`AT_ONCE` threads), so that ten agents do not
 wait for one slow checkout, and those of one key (an attempt) one after the other. A command that led to no fact is not
-tried again for `PATIENCE` seconds, so that looking (is that session alive? does the landing go now?) never spins.
+tried again for a while (its `patience`), so that looking (is that session alive? does the landing go now?) never spins.
 """
 
 import threading
@@ -15,11 +15,9 @@ import pykka
 
 from ..eventlog.errors import FactError, LogError, SwarmError
 from ..projections import Board
-from .command import Command, Decide, Said
+from .command import PATIENCE, Command, Decide, Said
 from .hands import Hands
 from .ledger import Ledger
-
-PATIENCE = 5.0
 
 
 class Actor(Protocol):
@@ -62,9 +60,9 @@ class Desk:
         """Whether it may be tried (again)."""
         return self.waiting.get(command, 0.0) <= now
 
-    def put_off(self, command: Command, now: float) -> None:
+    def put_off(self, command: Command, now: float, patience: float) -> None:
         """Try it again, but not at once. What has not been due for long is forgotten."""
-        self.waiting[command] = now + PATIENCE
+        self.waiting[command] = now + patience
         for old, when in list(self.waiting.items()):
             if when < now - 10 * PATIENCE:
                 self.waiting.pop(old, None)
@@ -132,7 +130,7 @@ class Shell(pykka.ThreadingActor):
 
     def _say(self, command: Command, said: list[Said]) -> None:
         if not said:
-            self._desk.put_off(command, self._now())
+            self._desk.put_off(command, self._now(), command.patience(self._hands))
             return
         try:
             self._ledger.say(self._actor.NAME, said)

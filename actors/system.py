@@ -9,6 +9,7 @@ crashes, as the design has it, cannot be: who would watch over that one?)
 import contextlib
 import queue
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,12 +18,13 @@ from ..eventlog.errors import SwarmError
 from ..eventlog.events import ActorCrashed, RunStarted, RunStopped, RunStopRequested, SessionKillRequested
 from ..eventlog.fact import Event
 from ..eventlog.files import Log
-from ..eventlog.tail import Tail
 from ..eventlog.watcher import Watcher
 from ..projections import Board, agents, runs
+from ..world.checkpoints import Keeper
 from . import builder, coordinator, merger, scout, watchdog
-from .command import Said
+from .command import Decide, Said
 from .hands import Hands
+from .housekeeper import Housekeeper
 from .ledger import Ledger
 from .shell import Actor, Staff
 
@@ -50,15 +52,20 @@ class System:
         self,
         log: Log,
         log_dir: str,
+        cache: str,
         hands: Hands,
         settings: RunStarted,
         now: Callable[[], float],
         show: Callable[[Event[Any]], None],
+        monotonic: Callable[[], float],
     ) -> None:
         self._log, self._now, self._show, self._settings = log, now, show, settings
         self._run, self._log_dir, self._repository = hands.run, log_dir, hands.repository
-        self._ledger = Ledger(log, Tail(log_dir), hands.run, now)
+        self._carrier = hands.carrier
+        self._fold = Keeper(log_dir, cache, here=settings.node, owner=True)
+        self._ledger = Ledger(log, self._fold, hands.run, now)
         self._staff = Staff(self._ledger, hands, now, self._crashed)
+        self._keeper = Housekeeper(log.sync, self._ledger.save, partial(self._crashed, "housekeeper"), monotonic)
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[Event[Any]] = queue.SimpleQueue()
         self._crashes: queue.SimpleQueue[tuple[str, BaseException]] = queue.SimpleQueue()
@@ -80,28 +87,38 @@ class System:
         try:
             with self._at_work():
                 ending = self._watch(until_idle)
+            self._ledger.say(coordinator.NAME, self._ledger.ask(coordinator.leaving))
             self._repository.tidy()
         finally:
-            self._ledger.catch_up()
-            self._tell()
+            try:
+                self._ledger.catch_up()
+                self._tell()
+            finally:
+                self._fold.close()
         return ending
 
     def stopped(self, reason: str, code: int) -> None:
-        """Record the end of the run; `code` is the exit code."""
+        """Record the end of the run; `code` is the exit code. Other clones hear of it, if they can be reached."""
         self._say(RunStopped(reason=reason, code=code))
+        if self._carrier:
+            self._carrier.share(())
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
-        watcher = Watcher(self._log_dir, self._ring, tick=self._ring)
+        watcher = Watcher(self._log_dir, self._ring, tick=self._beat)
         try:
             for actor in ACTORS:
                 self._staff.hire(actor)
-            with watcher:
+            with self._keeper, watcher:
                 yield
         finally:
             self._staff.dismiss()
 
     def _ring(self) -> None:
+        self._keeper.ring()
+        self._beat()
+
+    def _beat(self) -> None:
         self._staff.ring()
         self._wake.put(None)
 
@@ -157,10 +174,11 @@ class System:
         self._ledger.say(NAME, wishes)
 
     def _at_rest(self, board: Board, now: float) -> bool:
-        """Whether nothing runs, and nothing is due but what led to nothing when last tried."""
-        if any(True for _ in board[agents.State].sessions()):
+        """Whether nothing runs, here or elsewhere, and nothing is due but what led to nothing when last tried."""
+        if any(True for _ in board[agents.State].sessions()) or coordinator.at_work_elsewhere(board, now):
             return False
-        return all(command in self._staff.waiting(a.NAME) for a in ACTORS for command in a.due(board, now))
+        due = [(actor, command) for actor in ACTORS for command in actor.due(board, now)]
+        return all(not isinstance(one, Decide) and one in self._staff.waiting(actor.NAME) for actor, one in due)
 
     def _crashed(self, name: str, error: BaseException) -> None:
         self._crashes.put((name, error))
@@ -173,15 +191,16 @@ class System:
             if isinstance(error, SwarmError):
                 raise error
             self._fallen = [when for when in self._fallen if when > self._now() - WINDOW] + [self._now()]
-            gave_up = len(self._fallen) > RESTARTS
+            actor = next((actor for actor in ACTORS if actor.NAME == name), None)
+            gave_up = actor is None or len(self._fallen) > RESTARTS
             words = f"{type(error).__name__}: {error}"
             self._ledger.say(NAME, [Said(name, ActorCrashed(error=words, gave_up=gave_up))])
-            if gave_up:
+            if actor is None or gave_up:
                 raise ActorsFailed(
                     f"the {name} crashed {len(self._fallen)} times within {WINDOW:.0f} s; the last time: {words}",
                     "the log is intact: `swarm start` goes on where it ends",
                 ) from error
-            self._staff.hire(next(actor for actor in ACTORS if actor.NAME == name))
+            self._staff.hire(actor)
 
     def _say(self, fact: RunStarted | RunStopped) -> None:
         self._ledger.say(NAME, [Said(self._run, fact)])

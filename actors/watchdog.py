@@ -21,6 +21,7 @@ from ..eventlog.ids import time_of
 from ..mailbox import letters
 from ..projections import Board, agents, fact, happened, issues, mail, runs
 from ..world import Spend
+from . import nodes
 from .command import Command, Decide, Said
 from .hands import Hands
 
@@ -61,6 +62,7 @@ def due(board: Board, now: float) -> list[Command]:
 
 
 def _retries(board: Board) -> list[Command]:
+    """A failed attempt is tried again, until that would not help or the retries are used up: then its issue is held."""
     settings = board[runs.State].settings
     if settings is None:
         return []
@@ -68,6 +70,8 @@ def _retries(board: Board) -> list[Command]:
     for issue in sorted(board[issues.State].live.values(), key=lambda one: one.id):
         failed = issue.current
         if failed is None or not failed.failure or issue.mark:
+            continue
+        if failed.assigned and not nodes.is_ours(settings, failed.assigned.node):
             continue
         cause = max(happened(failed.latest, kind) for kind in (WorkRejected, MergeConflicted, MergeRejected))
         if _final(failed) or issue.failures > settings.max_retries:
@@ -103,9 +107,11 @@ def _spend(board: Board) -> list[Command]:
     settings = board[runs.State].settings
     if settings is None or not settings.spend_log:
         return []
+    attempts = board[agents.State].attempts.values()
     known = [
         (session.id, session.issue, session.attempt)
-        for attempt in board[agents.State].attempts.values()
+        for attempt in attempts
+        if attempt.assigned is None or nodes.is_ours(settings, attempt.assigned.node)
         for session in attempt.sessions.values()
         if session.kind == "agent"
     ]
@@ -116,15 +122,20 @@ def _spend(board: Board) -> list[Command]:
 
 
 def _mail(board: Board) -> list[Command]:
+    """Letters to the watchdog are taken note of; what can reach nobody is called dead, and its sender is told."""
     found: list[Command] = []
+    settings = board[runs.State].settings
     for letter in letters.waiting_for(board, NAME):
-        found.append(Decide(letter.id, MailAcked(letter=letter.id, reader=NAME), letter.id))
+        if nodes.sees_to(settings, letter.id):
+            found.append(Decide(letter.id, MailAcked(letter=letter.id, reader=NAME), letter.id))
     for letter in sorted(board[mail.State].unsettled.values(), key=lambda one: one.id):
+        if not nodes.sees_to(settings, letter.id):
+            continue
         for dead in letters.undeliverable(board, letter):
-            found.append(Decide(letter.id, dead, letter.id))
             notice = letters.notices(dead, letter.sent.data, letter.sent.source) if letter.sent else None
-            if notice:
+            if notice:  # first: a kill may cut it: rather twice than never
                 found.append(Decide(notice.issue, notice, letter.id))
+            found.append(Decide(letter.id, dead, letter.id))
     return found
 
 

@@ -9,19 +9,21 @@ prints one document. Heavy imports stand inside the function that needs them.
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TextIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 import click
 import msgspec
 
 from ..eventlog.errors import SwarmError, UsageError
 from ..eventlog.fact import Event, Fact
-from ..eventlog.files import Draft, Log
-from ..eventlog.place import Place, find, node_of
-from ..eventlog.tail import Tail
+from ..eventlog.files import Draft
+from ..eventlog.place import Place, find, known_node
 from ..eventlog.text import printable
-from ..projections import Board, types
-from ..world.clock import entropy, now
+from ..projections import Board
+from ..world.node import open_log
+
+if TYPE_CHECKING:
+    from ..world.checkpoints import Keeper
 
 F = TypeVar("F", bound=Callable[..., Any])
 LONGEST = 60_000
@@ -33,21 +35,32 @@ class Home:
 
     def __init__(self, place: Place | None = None) -> None:
         self.place = place or find(os.getcwd(), os.environ)
-        self._folds: dict[tuple[str, ...], tuple[Board, Tail]] = {}
+        self._folds: dict[tuple[tuple[str, ...], bool], Keeper] = {}
         self._newest = ""
 
-    def board(self, only: Iterable[str] = ()) -> Board:
+    def board(self, only: Iterable[str] = (), whole: bool = False) -> Board:
         """The state of everything, or of the named projections alone (the other events are not even decoded).
 
-        Asked again, it folds what came since into the same board.
+        What rests is recalled when it is asked for by its name; with `whole` all of it is there, to be listed. Asked
+        again, it folds what came since into the same board.
         """
-        names = tuple(only)
-        if names not in self._folds:
-            self._folds[names] = Board(names), Tail(self.place.log, types(names))
-        board, tail = self._folds[names]
-        board.fold(tail.read())
-        self._newest = max(self._newest, board.newest)
-        return board
+        fold = self._fold(tuple(only), whole)
+        fold.read()
+        self._newest = max(self._newest, fold.board.newest)
+        return fold.board
+
+    def save(self) -> None:
+        """Keep the board for those who come next, if it took long: after everything was printed."""
+        for fold in self._folds.values():
+            fold.save()
+
+    def _fold(self, names: tuple[str, ...], whole: bool) -> "Keeper":
+        from ..world.checkpoints import Keeper
+
+        if (names, whole) not in self._folds:
+            cache = "" if whole else self.place.cache
+            self._folds[names, whole] = Keeper(self.place.log, cache, names, here=known_node(self.place))
+        return self._folds[names, whole]
 
     def append(self, source: str, pairs: Sequence[tuple[str, Fact]], cause: str = "") -> list[Event[Any]]:
         """Append (subject, fact) pairs; returns the events."""
@@ -67,7 +80,7 @@ class Home:
 
         What is appended sorts after everything that `board` has shown.
         """
-        log = Log(self.place.log, node_of(self.place, entropy), now, entropy)
+        log = open_log(self.place)
 
         def asked() -> Sequence[Draft]:
             drafts = ask()

@@ -40,7 +40,7 @@ def command() -> None:
 def list_(json_: bool) -> None:
     """Every agent: what it does, since when, and its last sign of life."""
     home = Home()
-    board = home.board(("agents",))
+    board = home.board(("agents",), whole=True)
     rows = views.agents_view(board, conditions(home.place.runs, board))
     if json_:
         emit(rows)
@@ -58,7 +58,7 @@ def list_(json_: bool) -> None:
 def show(name: str, json_: bool) -> None:
     """One agent: what it does, where its output is, and its attempts so far."""
     home = Home()
-    board = home.board(("agents",))
+    board = home.board(("agents",), whole=True)
     attempt = _last(board, name)
     row = next(r for r in views.agents_view(board, conditions(home.place.runs, board)) if r["name"] == attempt.agent)
     mine = [a for _, a in sorted(board[agents.State].attempts.items()) if a.agent == attempt.agent]

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from ..eventlog.place import find, initialise, node_of
+from ..eventlog.place import Place, find, initialise, node_of
 from ..world.clock import entropy
 from . import say
 
@@ -16,11 +16,29 @@ def command() -> None:
     """Make this repository ready for a swarm.
 
     Nothing that git tracks is touched: the log lies in git's own folder, where every worktree finds it, and `.swarm/`
-    is ignored through `info/exclude`. Again is harmless.
+    is ignored through `info/exclude`. Again is harmless. In a fresh clone the log that its remote carries (the branch
+    swarm-log) is taken over.
     """
     place = find(os.getcwd(), os.environ, initialised=False)
     there = os.path.isdir(place.log)
     initialise(place, entropy)
     say(f"{'already there' if there else 'ready'}: log {place.log} (node {node_of(place, entropy)})")
+    _take_over(place)
     say("next:  swarm issue create 'a title' --body 'what is to be done'")
     say("then:  swarm start --until-idle --test 'your test command'")
+
+
+def _take_over(place: Place) -> None:
+    """What git has brought of other clones' logs."""
+    from ..world.carrier import LogCarrier
+    from ..world.door import Door
+    from ..world.node import open_log
+
+    log = open_log(place)
+    try:
+        done = LogCarrier(place, Door(place.root, place.common), log, "").adopt()
+    finally:
+        log.close()
+    if done.received:
+        many = "1 event" if done.received == 1 else f"{done.received:,} events"
+        say(f"took over {many} of other clones; to exchange what comes: swarm sync")

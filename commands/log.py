@@ -1,27 +1,37 @@
-"""The log itself, one event per line: filter it, follow it, verify it."""
+"""The log itself, one event per line: filter it, follow it, verify it, repair it, see how it grows."""
 
 import os
 import re
 import sys
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..eventlog.errors import UsageError
+from ..eventlog.errors import LogError, UsageError
 from ..eventlog.events import IssueAssigned
 from ..eventlog.fact import Event, vocabulary
+from ..eventlog.files import Log
 from ..eventlog.ids import time_of
 from ..eventlog.lines import decode_block
+from ..eventlog.place import known_node, node_of
+from ..eventlog.segments import SUFFIX
 from ..eventlog.tail import blocks, node_files
 from ..eventlog.telling import named, short, tell
+from ..eventlog.text import printable
 from ..mailbox.addresses import source_of
-from ..world.clock import now
-from . import Home, as_json, emit, put, say
+from ..world import running
+from ..world.clock import entropy, now
+from . import Home, as_json, emit, put, say, whoami
+
+if TYPE_CHECKING:
+    from ..eventlog.repair import Plan
+    from ..eventlog.stats import Size
 
 GROUP = "Log"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_FATES = {"dead": "dead-lettered"}
 
 Line = tuple[Event[Any], bytes]
 """An event and the very line it was read from."""
@@ -68,10 +78,10 @@ def command(
 def verify(json_: bool) -> int:
     """Look at every line: is the log what its writers wrote?
 
-    Exit code 1 if a line was changed, taken out or cannot be read, or if what became of a letter does not add up. A
-    fork of histories or an unfinished line is noted, and is no damage.
+    And can it have happened? Exit code 1 if a line was changed, taken out or cannot be read, if an event rests on one
+    that is not there, or if what became of a letter does not add up. A fork of histories, an unfinished line, or what
+    has not arrived yet from another clone is noted, and is no damage.
     """
-    from ..eventlog.verify import LETTERS
     from ..eventlog.verify import verify as look
 
     report = look(Home().place.log)
@@ -82,11 +92,106 @@ def verify(json_: bool) -> int:
             say(f"note   {note}")
         for error in report.errors:
             say(f"wrong  {error}")
-        counts = ", ".join(f"{report.letters[became]} {became}" for became in LETTERS)
+        counts = ", ".join(f"{many} {_FATES.get(became, became)}" for became, many in report.letters.items())
         say(f"note   {sum(report.letters.values())} letters: {counts}")
         verdict = f"{len(report.errors)} errors" if report.errors else "the log is whole"
         say(f"{verdict}: {report.events} events in {report.files} files")
     return 1 if report.errors else 0
+
+
+@command.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be moved.")
+@as_json
+def repair(dry_run: bool, json_: bool) -> None:
+    """Move what is bad out of the log, into a quarantine file; nothing is deleted.
+
+    Bad is a line that is no event, one that was changed, and the torn end of the file that grows. That it was moved is
+    said in the log, so that `swarm log verify` knows of the gap.
+    """
+    from ..eventlog.repair import plan
+    from ..eventlog.repair import repair as mend
+
+    home = Home()
+    folder = os.path.join(home.place.home, "quarantine")
+    stamp = "" if dry_run else str(int(now() * 1000))
+    found = plan(home.place.log, known_node(home.place) + SUFFIX)
+    if found and not dry_run:
+        log = Log(home.place.log, node_of(home.place, entropy), now, entropy)
+        try:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            found = mend(log, folder, stamp, whoami(home.place))
+        except OSError as error:
+            raise LogError(f"cannot make {folder}: {error.strerror}", "mend that and run it again") from error
+        finally:
+            log.close()
+    if json_:
+        emit(_told(found, stamp))
+    else:
+        _tell(found, stamp)
+    if found and not dry_run and running.holder(os.path.join(home.place.home, "run.lock")):
+        click.echo("the running swarm still knows what was moved: swarm stop, then swarm start", err=True)
+
+
+def _told(found: "Plan", stamp: str) -> dict[str, Any]:
+    return {
+        "moved": [
+            {
+                "file": printable(spot.file),
+                "offset": spot.offset,
+                "bytes": spot.length,
+                "why": why,
+                "to": printable(f"quarantine/{spot.file}.{stamp}") if stamp else "",
+            }
+            for spot, why in sorted(found.moves.items())
+        ],
+        "gaps": {printable(file): gaps for file, gaps in found.gaps.items()},
+        "renamed": {printable(file): name for file, name in found.names.items()},
+    }
+
+
+def _tell(found: "Plan", stamp: str) -> None:
+    would = "" if stamp else "would be "
+    for spot, why in sorted(found.moves.items()):
+        say(f"{would}moved  {spot}, {spot.length} bytes: {why}")
+    for file, spots in found.moved().items():
+        to = f"/{file}.{stamp}, beside the log's folder" if stamp else ""
+        say(f"{len(spots)} of {file} {would}moved to quarantine{to}")
+    for file, gaps in found.gaps.items():
+        say(f"{len(gaps)} gaps in {file} {would}noted")
+    for file, name in found.names.items():
+        say(f"{file} {would}renamed to {name}")
+    if not found:
+        say("nothing to repair")
+    elif stamp:
+        say("see what is left with: swarm log verify")
+
+
+@command.command()
+@as_json
+def stats(json_: bool) -> None:
+    """How the log grows: events and bytes by type, author and day, and of an issue."""
+    from ..eventlog.stats import stats as count
+
+    found = count(Home().place.log)
+    if json_:
+        emit(found)
+        return
+    say(f"{found.events:,} events, {found.bytes:,} bytes, {found.files:,} files ({found.sealed:,} sealed)")
+    if found.bad:
+        say(f"{found.bad:,} lines are no events; see: swarm log verify")
+    for head, sizes in (("type", found.by_type), ("author", found.by_author), ("day", found.by_day)):
+        _show_sizes(head, sizes)
+    say("\n" + ", ".join(f"{many:,} {kind}" for kind, many in found.letters.items()))
+    growth = found.per_issue
+    say(f"\nof {growth.issues:,} issues, one adds")
+    _show_sizes("", {"median": growth.median, "9 of 10 at most": growth.p90})
+    _show_sizes("the largest", growth.largest)
+
+
+def _show_sizes(head: str, sizes: Mapping[str, "Size"]) -> None:
+    say(f"\n{'events':>12}{'bytes':>16}  {head}")
+    for name, size in sizes.items():
+        say(f"{size.events:>12,}{size.bytes:>16,}  {name}")
 
 
 class Reader:

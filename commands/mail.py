@@ -105,15 +105,15 @@ def _bury(home: Home, letter_id: str, source: str) -> list[str]:
         letter = board[mail.State].letters[letter_id]
         drafts = []
         for dead in letters.undeliverable(board, letter):
-            drafts.append(Draft(dead, source, letter_id, causationid=letter_id))
             notice = letters.notices(dead, letter.sent.data, letter.sent.source) if letter.sent else None
-            if notice:
+            if notice:  # first: a kill may cut it: rather twice than never
                 drafts.append(Draft(notice, source, notice.issue, causationid=letter_id))
+            drafts.append(Draft(dead, source, letter_id, causationid=letter_id))
         return drafts
 
     known = ("issues", *MAILBOX)
     home.decide(known, ask)
-    return [why for _, why in home.board(known)[mail.State].letters[letter_id].dead.values()]
+    return [dead.data.reason for dead in home.board(known)[mail.State].letters[letter_id].dead.values()]
 
 
 def _mailbox(home: Home, given: str, option: str) -> str:
@@ -138,7 +138,7 @@ def _mailbox(home: Home, given: str, option: str) -> str:
 @as_json
 def list_(to: str, from_: str, kind: str | None, issue: str, unread: bool, limit: int | None, json_: bool) -> None:
     """The letters, oldest first."""
-    board = Home().board(("issues", *MAILBOX))
+    board = Home().board(("issues", *MAILBOX), whole=True)
     if issue:
         issue = issues.find(board[issues.State], issue).id
     to = addresses.check_recipient(board, to) if to else ""
@@ -172,7 +172,7 @@ def _addressed(board: Board, to: str, unread: bool) -> list[mail.Letter]:
 @as_json
 def show(n: int, json_: bool) -> None:
     """The last N letters (10), whole. It marks nothing as read."""
-    found = list(Home().board(("mail",))[mail.State].sent())[-n:]
+    found = list(Home().board(("mail",), whole=True)[mail.State].sent())[-n:]
     if json_:
         emit([letters.row(letter) for letter in found])
     else:

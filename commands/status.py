@@ -32,7 +32,12 @@ def command(json_: bool) -> None:
     holder = running.holder(os.path.join(home.place.home, "run.lock"))
     if json_:
         emit(_document(board, machine, holder is not None))
-        return
+    else:
+        _print(board, holder, machine)
+    home.save()
+
+
+def _print(board: Board, holder: running.Holder | None, machine: dict[str, str]) -> None:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 120
     for line in screen.screen(board, _head(board, holder), machine, width):
         say(line)

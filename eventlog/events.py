@@ -1,4 +1,4 @@
-"""Every fact of the swarm, on one page.
+"""Every fact of the swarm, on one page (the one file that may be longer than 400 lines: it is read by its names).
 
 Rules. A fact is in the past tense. Its wire name is its class name (`IssueOpened` is `issue.opened`) and is never
 renamed or given another meaning; fields are only added, at the end, with a default. A fact names ids, never objects.
@@ -6,18 +6,21 @@ What an actor chose is a `Decision`: it is appended only if it is still due unde
 an observation.
 
 `subject` in the envelope is the issue, except: a letter's own id for `mail.delivered|acked|dead_lettered`, the actor
-for `actor.*`, the run for `run.*`. Attempts are numbered 1, 2, … within an issue and never reused. A *generation* is
-the id of the event that (re)opened the issue. Sizes are bytes, durations seconds, money US dollars, commits full hex
-SHAs.
+for `actor.*`, the run for `run.*`, nothing for `event.*` and `log.*`. Attempts are numbered 1, 2, … within an issue
+and never reused. A *generation* is the id of the event that (re)opened the issue. Sizes are bytes, durations seconds,
+money US dollars, commits full hex SHAs.
 """
 
 from .fact import Decision, Fact
 
+
 # --- runs and actors ------------------------------------------------------------------------------
-
-
 class RunStarted(Fact):
-    """`swarm start` booted, with these settings in force. subject: the run."""
+    """`swarm start` booted, with these settings in force. subject: the run.
+
+    `sync`: the remote that carries the log to other clones, empty if it is this clone's alone; `lease`: how long a
+    lease on an issue lasts then.
+    """
 
     pid: int
     boot_id: str
@@ -30,6 +33,9 @@ class RunStarted(Fact):
     model: str = ""
     test: str = ""
     spend_log: str = ""
+    node: str = ""
+    sync: str = ""
+    lease: float = 0.0
 
 
 class RunStopRequested(Fact):
@@ -53,8 +59,6 @@ class ActorCrashed(Fact):
 
 
 # --- issues ---------------------------------------------------------------------------------------
-
-
 class IssueOpened(Fact):
     """Someone wrote down a piece of work. `priority` 1 is the most urgent of 5."""
 
@@ -109,11 +113,28 @@ class IssueClosed(Decision):
     commit: str = ""
 
 
+class LeaseAcquired(Fact):
+    """`node` alone may start this generation until `until` (Unix time, its clock): its push said so. This event's id is
+    the fencing id. `after`: the lease that it prolongs or, that one having run out, takes over.
+    """
+
+    node: str
+    generation: str
+    until: float
+    after: str = ""
+
+
+class LeaseReleased(Fact):
+    """The node gave its lease up before it ran out."""
+
+    lease: str
+
+
 # --- attempts: from assignment to secured work ----------------------------------------------------
-
-
 class IssueAssigned(Decision):
-    """Attempt `attempt` was given to an agent. The number is the key: there is one assignment of it."""
+    """Attempt `attempt` was given to an agent of `node`, under `lease` (the id of its acquiring; empty where the log is
+    one clone's alone). The number is the key: there is one assignment of it.
+    """
 
     attempt: int
     generation: str
@@ -121,6 +142,8 @@ class IssueAssigned(Decision):
     role: str
     runtime: str
     model: str = ""
+    node: str = ""
+    lease: str = ""
 
 
 class AttemptRetried(Decision):
@@ -184,8 +207,6 @@ class WorktreeRemoved(Fact):
 
 
 # --- sessions: every outside process --------------------------------------------------------------
-
-
 class SessionRequested(Fact):
     """A host process was asked to run `session`. `kind` is agent, gate (an attempt's test) or landing (a merge's
     test).
@@ -277,8 +298,6 @@ class SessionLost(Fact):
 
 
 # --- gates and merges -----------------------------------------------------------------------------
-
-
 class GateFinished(Fact):
     """The test judged the attempt's own commit: passed, failed, broken (it could not judge), or none (no command)."""
 
@@ -355,17 +374,16 @@ class LandingHeld(Fact):
 
 
 class MergeLanded(Fact):
-    """The target moved from `base` to `commit`."""
+    """The target moved from `base` to `commit`, under `lease`."""
 
     attempt: int
     target: str
     base: str
     commit: str
+    lease: str = ""
 
 
 # --- mail -----------------------------------------------------------------------------------------
-
-
 class MailSent(Fact):
     """A letter. Its id is this event's id. `kind` is progress, blocked, help_request, handoff or event."""
 
@@ -397,3 +415,25 @@ class MailDeadLettered(Fact):
     letter: str
     recipient: str
     reason: str
+
+
+# --- the log itself -------------------------------------------------------------------------------
+class EventRefused(Fact):
+    """What came from elsewhere (`origin`: a file) was not taken over: its id is too far ahead, or it is not its
+    author's file.
+    """
+
+    origin: str
+    event: str
+    reason: str
+
+
+class LogRepaired(Fact):
+    """Bad lines of `file` were moved to `quarantine`. `gaps`: hashes that later lines name in `prev` and that no line
+    has any more.
+    """
+
+    file: str
+    quarantine: str
+    lines: int
+    gaps: list[str] = []

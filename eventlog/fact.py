@@ -17,7 +17,7 @@ def wire_name(class_name: str) -> str:
 @dataclass_transform(
     frozen_default=True, field_specifiers=(msgspec.field,)
 )  # `frozen` is inherited: tell the type checker
-class Fact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+class Fact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, forbid_unknown_fields=True):
     """What happened. Subclasses are the vocabulary; `type` is the wire name."""
 
     type: ClassVar[str] = ""
@@ -41,7 +41,9 @@ class Unknown(Fact):
 F = TypeVar("F", bound=Fact, covariant=True)
 
 
-class Event(msgspec.Struct, Generic[F], frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class Event(
+    msgspec.Struct, Generic[F], frozen=True, kw_only=True, omit_defaults=True, gc=False, forbid_unknown_fields=True
+):
     """A fact in its envelope (attribute names of CloudEvents 1.0). The order of fields is the order in the line.
 
     `id` is a UUIDv7 that sorts as text after everything its author had seen. `time` is RFC 3339, UTC, for people

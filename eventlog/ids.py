@@ -8,8 +8,7 @@ Sources: RFC 9562 §5.7 and §6.2; Kulkarni et al., "Logical Physical Clocks" (2
 """
 
 import re
-from collections.abc import Callable, Iterable
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 from .errors import LogError
@@ -20,8 +19,11 @@ END = 4_102_444_800
 
 _FORM = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _one = re.compile(_FORM).fullmatch
-_many = re.compile(f"(?:{_FORM}\n)*").fullmatch
+_HEX = b"0123456789abcdef"
+_STEP = 37
 _END_CLOCK = END * 1000 << 12
+LAST = f"{END * 1000 >> 16:08x}-{END * 1000 & 0xFFFF:04x}-7000-bfff-ffffffffffff"
+"""The greatest id there can be. A line with a greater one is no event: in a fold it would be the newest for ever."""
 
 
 def is_id(text: str) -> bool:
@@ -29,9 +31,22 @@ def is_id(text: str) -> bool:
     return _one(text) is not None
 
 
-def are_ids(texts: Iterable[str]) -> bool:
-    """The same of many; several times as fast as one by one."""
-    return _many("".join([f"{text}\n" for text in texts])) is not None
+def are_ids(texts: Sequence[str]) -> bool:
+    """The same of many, in a fraction of the time: what stands at each place is looked at in all of them at once."""
+    many = len(texts)
+    try:
+        block = "\n".join(texts).encode("ascii")
+    except UnicodeEncodeError:
+        return False
+    return (
+        block.translate(None, _HEX) == b"----\n" * (many - 1) + b"----" * bool(many)
+        and all(
+            block[at::_STEP] == mark * many for at, mark in ((8, b"-"), (13, b"-"), (14, b"7"), (18, b"-"), (23, b"-"))
+        )
+        and block[36::_STEP] == b"\n" * (many - 1)
+        and not block[19::_STEP].translate(None, b"89ab")
+        and len(block) == _STEP * many - bool(many)
+    )
 
 
 def time_of(id: str) -> float:  # noqa: A002
@@ -46,12 +61,17 @@ def rfc3339(id: str) -> str:  # noqa: A002
 
 def too_far(id: str, now: float) -> bool:  # noqa: A002
     """Whether the id claims a time that no sane clock can show: over a day after `now`, or beyond the year 2100."""
-    return time_of(id) > min(now + DAY, END)
+    return id > LAST or time_of(id) > now + DAY
 
 
 def node_bits(node: str) -> int:
     """The 16 bits that stand for a node in its ids."""
     return int.from_bytes(blake2b(node.encode(), digest_size=2).digest(), "big")
+
+
+def made_on(id: str, node: str) -> bool:  # noqa: A002
+    """Whether it was made on that node; of 65,536 other nodes one looks the same."""
+    return int(id[19:23] + id[24], 16) >> 2 & 0xFFFF == node_bits(node)
 
 
 class Minter:
@@ -66,6 +86,7 @@ class Minter:
         self._node = 1 << 63 | (node & 0xFFFF) << 46
         self._clock = 0
         self._made = ""
+        self._second = -1, ""
 
     def observe(self, id: str) -> bool:  # noqa: A002
         """Sort after this id from now on. One too far ahead is refused (False): a bad clock must not pull all along."""
@@ -92,16 +113,22 @@ class Minter:
             )
         self._clock = clock
         low = self._node | self._entropy() & 0x3FFF_FFFF_FFFF
-        grown = f"{clock >> 28:08x}-{clock >> 12 & 0xFFFF:04x}-7{clock & 0xFFF:03x}"
-        self._made = f"{grown}-{low >> 48:04x}-{low & 0xFFFF_FFFF_FFFF:012x}"
+        digits = f"{clock >> 12 << 80 | (0x7000 | clock & 0xFFF) << 64 | low:032x}"
+        self._made = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
         return self._made
+
+    def time(self) -> str:
+        """The time in the id that was made last, as RFC 3339 has it."""
+        seconds, thousandth = divmod(self._clock >> 12, 1000)
+        if seconds != self._second[0]:
+            self._second = seconds, _rfc3339(seconds * 1000)[:20]
+        return f"{self._second[1]}{thousandth:03}Z"
 
 
 def _clock_of(id: str) -> int:  # noqa: A002
     return int(id[:8] + id[9:13] + id[15:18], 16)
 
 
-@lru_cache(maxsize=64)
 def _rfc3339(milliseconds: int) -> str:
     seconds, thousandth = divmod(milliseconds, 1000)
     days, second = divmod(seconds, DAY)

@@ -17,7 +17,8 @@ from msgspec.json import Decoder, Encoder
 from . import events as _events  # noqa: F401  (the vocabulary)
 from .errors import FactError
 from .fact import Event, Fact, Unknown, vocabulary
-from .ids import are_ids, is_id
+from .ids import LAST, are_ids, is_id
+from .upcasts import TABLE, Upcast, upcast
 
 LONGEST_WRITTEN = 64 * 1024
 LONGEST_READ = 1024 * 1024
@@ -26,6 +27,7 @@ BLOCK = 64 * 1024
 """How much to decode at once: at this size the objects stay in the cache of the processor."""
 
 _HEAD = b'{"type":"'
+_SEAM = b"}\n" + _HEAD
 _encode = Encoder().encode
 _STRING = re.compile(rb'(?s)"[^"\\]*+(?:\\.[^"\\]*+)*+"?')
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -104,23 +106,26 @@ def digest(line: bytes) -> str:
     return blake2b(line.removesuffix(b"\n"), digest_size=8).hexdigest()
 
 
-def decode_block(block: bytes, only: Sequence[str] = ()) -> tuple[list[Event[Any]], list[Bad]]:
+def decode_block(
+    block: bytes, only: Sequence[str] = (), upcasts: Sequence[Upcast] = TABLE
+) -> tuple[list[Event[Any]], list[Bad]]:
     """The events of whole lines, in order, and the lines that are none. Empty lines are nothing.
 
     With `only`, a line that begins as ours but with a type outside these prefixes (`("issue.", "mail.")`) is passed by.
     """
-    lines = block.split(b"\n")
-    wanted = (
-        [line for line in lines if line] if not only else [line for line in lines if _wanted(line, _heads(tuple(only)))]
-    )
+    if only:
+        heads = _heads(tuple(only))
+        wanted = b"\n".join([line for line in block.split(b"\n") if _wanted(line, heads)])
+    else:
+        wanted = block[:-1] if block.endswith(b"\n") else block
     if (found := _decode_all(wanted)) is not None:
         return found, []
     events: list[Event[Any]] = []
     bad: list[Bad] = []
     offset = 0
-    for line in lines:
+    for line in block.split(b"\n"):
         if line and (not only or _wanted(line, _heads(tuple(only)))):
-            result = _decode_one(line)
+            result = _decode_one(line, upcasts)
             if isinstance(result, Event):
                 events.append(result)
             else:
@@ -129,43 +134,72 @@ def decode_block(block: bytes, only: Sequence[str] = ()) -> tuple[list[Event[Any
     return events, bad
 
 
-def _decode_all(lines: list[bytes]) -> list[Event[Any]] | None:
-    """All of the lines at once; None if any of them needs a closer look.
+def _decode_all(block: bytes) -> list[Event[Any]] | None:
+    """The events of these lines at once; None if any of them needs a closer look.
 
-    Line by line is as fast as `decode_lines`, which would also take an event on two lines, or two events on one.
+    `decode_lines` would also take an event on two lines, or two on one. But where every line begins as ours and ends
+    with `}`, none can go on over the end of its line (in JSON no `{` ever follows a `}`), so each holds at least one
+    whole event; and if there are as many events as lines, exactly one. Nor can a line be nested too deep: the fields
+    that an event has are flat, and others are refused here (`forbid_unknown_fields`) before they are read.
     """
-    block = b"\n".join(lines)
-    if len(block) > LONGEST_READ or not _is_text(block) or not _is_flat(lines):
+    if not block:
+        return []
+    if len(block) > LONGEST_READ:
         return None
-    decode = _decoder().decode
+    lines = block.count(b"\n") + 1
+    if not block.startswith(_HEAD) or block[-1:] != b"}" or block.count(_SEAM) != lines - 1:
+        return None  # (the seam is longer than need be: a longer needle is found quicker)
     try:
-        events = [decode(line) for line in lines]
-    except msgspec.MsgspecError:
+        events = _decoder().decode_lines(block)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # (deep: what follows an event on its line)
         return None
-    return events if are_ids([event.id for event in events]) else None
+    ids = [event.id for event in events]
+    return events if len(ids) == lines and are_ids(ids) and max(ids) <= LAST else None
 
 
-def _decode_one(line: bytes) -> Event[Any] | str:
+def _decode_one(line: bytes, upcasts: Sequence[Upcast]) -> Event[Any] | str:
     """The event of this line, or why it is none."""
     if len(line) > LONGEST_READ:
         return f"longer than {LONGEST_READ} bytes"
     if not _is_text(line):
         return "not UTF-8"
-    if not _is_flat([line]):
+    if _depth(line) > DEEPEST:
         return f"nested deeper than {DEEPEST}"
     try:
         try:
             event = _decoder().decode(line)
         except msgspec.ValidationError:
-            event = _unknown(_carrier.decode(line))
+            event = _closer(_carrier.decode(line), upcasts)
     except msgspec.MsgspecError as error:
         return str(error)
-    return event if is_id(event.id) else f"not an id: {event.id[:48]!r}"
+    if not is_id(event.id):
+        return f"not an id: {event.id[:48]!r}"
+    return event if event.id <= LAST else f"its id is from beyond the year 2100: {event.id}"
 
 
-def _unknown(found: _Carrier) -> Event[Any]:
+def _closer(found: _Carrier, upcasts: Sequence[Upcast]) -> Event[Any]:
+    """The event of a line that is not in today's shape: what is more than that is left out, what is older is upcast; a
+    type that is not known, or data that do not fit, make it `Unknown`.
+    """
     attributes = {name: getattr(found, name) for name in found.__struct_fields__ if name not in ("type", "data")}
+    kind = _vocabulary().get(found.type)
+    if kind is not None:
+        try:
+            data = msgspec.json.decode(found.data, type=dict[str, Any])
+            for shape in (data, upcast(found.type, data, upcasts)):
+                if shape is not None and (fact := _fitted(kind, shape)) is not None:
+                    return envelope(fact, **attributes)
+        except msgspec.MsgspecError:
+            pass
     return Event(data=Unknown(name=found.type, raw=bytes(found.data)), **attributes)
+
+
+def _fitted(kind: type[Fact], data: dict[str, Any]) -> Fact | None:
+    """The fact with the fields of `data` that it has; None if they do not fit."""
+    try:
+        return msgspec.convert({name: data[name] for name in kind.__struct_fields__ if name in data}, kind)
+    except msgspec.ValidationError:
+        return None
 
 
 def _carried(event: Event[Any]) -> msgspec.Struct:
@@ -180,17 +214,6 @@ def _is_text(block: bytes) -> bool:
         return block.isascii() or bool(block.decode())
     except UnicodeDecodeError:
         return False
-
-
-def _is_flat(lines: list[bytes]) -> bool:
-    """Whether no line is nested too deep. Counting brackets in a few lines at once is quick and clears nearly all."""
-    for first in range(0, len(lines), 16):
-        group = lines[first : first + 16]
-        block = b"".join(group)
-        brackets = len(block) - len(block.translate(None, b"[{"))
-        if brackets > DEEPEST and any(_depth(line) > DEEPEST for line in group):
-            return False
-    return True
 
 
 def _depth(line: bytes) -> int:
@@ -214,6 +237,11 @@ def _heads(only: tuple[str, ...]) -> tuple[bytes, ...]:
 
 
 @cache
+def _vocabulary() -> dict[str, type[Fact]]:
+    return vocabulary()
+
+
+@cache
 def _decoder() -> "Decoder[Event[Any]]":
     """Made when it is first needed: a writer needs none."""
-    return Decoder(Union[tuple(envelope_of(fact) for fact in vocabulary().values())])  # noqa: UP007
+    return Decoder(Union[tuple(envelope_of(fact) for fact in _vocabulary().values())])  # noqa: UP007

@@ -33,6 +33,11 @@ class Place(msgspec.Struct, frozen=True):
         return os.path.join(self.home, "runs")
 
     @property
+    def cache(self) -> str:
+        """What can be made again from the log."""
+        return os.path.join(self.home, "cache")
+
+    @property
     def locks(self) -> str:
         """Files that are only locked."""
         return os.path.join(self.home, "locks")

@@ -12,6 +12,7 @@ from .events import (
     ActorCrashed,
     AttemptCancelled,
     AttemptRetried,
+    EventRefused,
     FindingsReported,
     GateFinished,
     IssueAssigned,
@@ -23,6 +24,9 @@ from .events import (
     IssueReopened,
     IssueTaken,
     LandingHeld,
+    LeaseAcquired,
+    LeaseReleased,
+    LogRepaired,
     MailAcked,
     MailDeadLettered,
     MailDelivered,
@@ -50,7 +54,7 @@ from .events import (
     WorktreeRemoved,
 )
 from .fact import Event, Fact, Unknown
-from .ids import is_id, rfc3339
+from .ids import END, is_id, rfc3339
 from .text import printable
 
 SHORT = 8
@@ -117,6 +121,12 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def _when(seconds: float) -> str:
+    """A Unix time as `04:20:09`, by the way of the id that would have it."""
+    milliseconds = int(min(max(seconds, 0.0), END) * 1000)
+    return clock(f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}")
+
+
 def _because(reason: str) -> str:
     return f": {one_line(reason)}" if reason else ""
 
@@ -179,6 +189,8 @@ _SENTENCES: dict[type[Fact], Callable[[Any], str]] = {
     IssueReopened: lambda f: f"to be done again{_because(f.reason)}",
     IssueHeld: lambda f: f"needs a person{_because(f.reason)}",
     IssueClosed: lambda f: f"done{_because(f.reason)}" + (f" as {_commit(f.commit)}" if f.commit else ""),
+    LeaseAcquired: lambda f: f"{f.node} alone may start it, until {_when(f.until)}",
+    LeaseReleased: lambda f: f"the lease {short(f.lease)} is given up",
     IssueAssigned: lambda f: f"attempt {f.attempt} to {f.agent} ({f.runtime}{', ' + f.model if f.model else ''})",
     AttemptRetried: lambda f: f"attempt {f.attempt} failed, it may be tried again{_because(f.reason)}",
     AttemptCancelled: lambda f: f"attempt {f.attempt} called off{_because(f.reason)}",
@@ -216,5 +228,11 @@ _SENTENCES: dict[type[Fact], Callable[[Any], str]] = {
     MailDelivered: lambda f: f"written out for {f.reader}",
     MailAcked: lambda f: f"read by {f.reader}",
     MailDeadLettered: lambda f: f"cannot reach {f.recipient}{_because(f.reason)}",
+    EventRefused: lambda f: f"{short(f.event)} of {one_line(f.origin)} was not taken over{_because(f.reason)}",
+    LogRepaired: lambda f: (
+        f"{_count(f.lines, 'bad line')} of {one_line(f.file)} moved to {one_line(f.quarantine)}"
+        if f.lines
+        else f"{_count(len(f.gaps), 'gap')} in {one_line(f.file)} noted"
+    ),
     Unknown: lambda f: f"(unknown to this version) {one_line(f.raw.decode(errors='replace'), 200)}",
 }

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from watchdog.events import (
     FileCreatedEvent,
@@ -18,7 +19,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
+from watchdog.observers.api import BaseObserver, EventQueue
 
 
 class Watcher:
@@ -72,7 +73,8 @@ class Watcher:
         observer: BaseObserver | None = None
         try:
             observer = Observer()
-            observer.schedule(_Handler(self._bell), self._directory, event_filter=wanted)
+            observer._event_queue = _BellQueue(self._bell)  # watchdog offers no way to give it one
+            observer.schedule(FileSystemEventHandler(), self._directory, event_filter=wanted)
             observer.start()
             self._observer = observer
         except OSError as error:
@@ -100,11 +102,16 @@ class Watcher:
             return {}  # the folder is being replaced: the next look will differ
 
 
-class _Handler(FileSystemEventHandler):
-    """Passes every event on as a ring."""
+class _BellQueue(EventQueue):
+    """Rings when watchdog queues an event, and drops it: nothing waits until its third thread takes the event out."""
 
-    def __init__(self, ring: Callable[[], None]) -> None:
-        self._ring = ring
+    def __init__(self, bell: Callable[[], None]) -> None:
+        super().__init__()
+        self._bell = bell
 
-    def on_any_event(self, event: FileSystemEvent) -> None:  # noqa: ARG002
-        self._ring()
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """An event rings; what is no event (the word to stop) is queued."""
+        if isinstance(item, tuple):
+            self._bell()
+        else:
+            super().put(item, block, timeout)

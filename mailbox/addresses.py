@@ -89,6 +89,14 @@ def reaches(to: list[str], sender: str, letter_id: str, who: Reader) -> bool:
     return False
 
 
+def shared(who: Reader) -> list[tuple[str, str]]:
+    """Where an agent at work may have mail that others had before: (address, after which event it was sent)."""
+    found = [(f"issue:{who.issue}", "")] if who.issue else []
+    if who.role:
+        found += [(address, who.since) for address in (BROADCAST, *GROUPS) if GROUPS.get(address, who.role) == who.role]
+    return found
+
+
 def check_recipient(board: Board, address: str) -> str:
     """The address, with an issue's id in full; raises UsageError with the known addresses if nobody can have it."""
     if address in ALWAYS:
@@ -112,6 +120,7 @@ def is_dead(board: Board, address: str, sender: str, letter_id: str) -> str:
             return f"{address.removeprefix('agent-')} is not at work"
         return "" if letter_id > who.since else f"{address.removeprefix('agent-')} has begun other work since"
     if address.startswith("issue:"):
+        board[issues.State].recall(address.removeprefix("issue:"))
         issue = board[issues.State].all.get(address.removeprefix("issue:"))
         return f"{issue.id} is done" if issue and issue.status == issues.DONE else ""
     if address == BROADCAST or address in GROUPS:

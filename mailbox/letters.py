@@ -8,12 +8,15 @@ from typing import Any
 from ..eventlog.events import MailAcked, MailDeadLettered, MailDelivered, MailSent
 from ..eventlog.text import printable
 from ..projections import Board, mail
-from .addresses import HUMAN, Reader, address_of, is_dead, reaches
+from .addresses import HUMAN, Reader, address_of, is_dead, reaches, shared
 
 
 def unread(board: Board, who: Reader) -> list[mail.Letter]:
     """What that reader has not had yet: most urgent first, then oldest."""
-    found = [letter for letter in board[mail.State].sent() if not letter.taken(who.address) and is_for(letter, who)]
+    state = board[mail.State]
+    for address, since in shared(who):
+        state.fetch(address, since)
+    found = [letter for letter in state.sent() if not letter.taken(who.address) and is_for(letter, who)]
     return sorted(found, key=lambda letter: (letter.sent.data.priority if letter.sent else 0, letter.id))
 
 

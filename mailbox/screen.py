@@ -8,7 +8,7 @@ from typing import Any
 
 from ..eventlog.telling import one_line, short
 from ..eventlog.text import printable
-from ..projections import Board, issues
+from ..projections import Board, issues, mail, merges
 from ..projections.issues import BLOCKED, DONE, IN_PROGRESS, OPEN
 from . import letters, views
 from .addresses import HUMAN, Reader
@@ -34,18 +34,14 @@ def _issues(board: Board) -> Iterable[str]:
     yield "issues  " + (", ".join(f"{counts[status]} {_word(status)}" for status in _ORDER if counts[status]) or "none")
     known = list(board[issues.State].known())
     todo = sorted((issue for issue in known if issue.status != DONE), key=_urgency)
-    done = sorted((issue for issue in known if issue.status == DONE), key=_closed, reverse=True)
+    done = sorted((issue for issue in known if issue.status == DONE), key=lambda issue: issue.closed, reverse=True)
     yield from _columns(_issue_cells(board, issue) for issue in (todo + done)[:_ISSUES])
-    yield from _more(len(known) - _ISSUES)
+    yield from _more(sum(counts.values()) - _ISSUES)
 
 
 def _urgency(issue: issues.Issue) -> tuple[int, int, str]:
     """What needs a person first, then what is at work, then what is next."""
     return _ORDER.index(issue.status), issue.opened.priority if issue.opened else 0, issue.generation
-
-
-def _closed(issue: issues.Issue) -> str:
-    return issue.mark.id if issue.mark else ""
 
 
 def _issue_cells(board: Board, issue: issues.Issue) -> tuple[str, ...]:
@@ -75,7 +71,7 @@ def _merges(board: Board) -> Iterable[str]:
     rows = views.merges_view(board)
     waiting = [row for row in rows if row["status"] in ("queued", "testing", "tested", "held")]
     landed = [row for row in rows if row["status"] == "landed"]
-    yield f"merges  {len(waiting)} waiting, {len(landed)} landed"
+    yield f"merges  {len(waiting)} waiting, {board[merges.State].landed()} landed"
     held = [row for row in waiting if row["status"] == "held"]
     for row in held[:_HELD]:
         yield f"  {one_line(row['issue'])} is ready to land, but git says: {one_line(row['reason'])}"
@@ -108,12 +104,12 @@ def _price(total: Mapping[str, Any]) -> str:
 
 
 def _mail(board: Board) -> Iterable[str]:
-    rows = views.mail_view(board)
+    rows, number = views.mail_view(board, _LETTERS), board[mail.State].number()
     unread = len(letters.unread(board, Reader(HUMAN)))
-    yield f"mail    {len(rows)} letters" + (f", {unread} unread for you: swarm mail check --to human" if unread else "")
+    yield f"mail    {number} letters" + (f", {unread} unread for you: swarm mail check --to human" if unread else "")
     yield from _columns(
         (short(row["id"]), row["at"][11:19], row["from"], "> " + ", ".join(row["to"]), row["type"], row["body"])
-        for row in rows[-_LETTERS:]
+        for row in rows
     )
 
 

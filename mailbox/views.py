@@ -10,7 +10,6 @@ from typing import Any
 from ..eventlog.events import IssueAssigned, MergeLanded, SessionProgressed, WorkRejected
 from ..eventlog.ids import rfc3339
 from ..projections import Board, agents, costs, fact, happened, issues, mail, merges, runs
-from .addresses import source_of
 from .letters import row
 
 IDLE = "idle"
@@ -19,10 +18,7 @@ _DOING = {"agent": "working", "gate": "gating", "landing": "landing"}
 
 def counts_view(board: Board) -> dict[str, int]:
     """Status -> how many issues have it."""
-    counts = dict.fromkeys(issues.STATUSES, 0)
-    for issue in board[issues.State].known():
-        counts[issue.status] += 1
-    return counts
+    return board[issues.State].counts()
 
 
 def issues_view(board: Board) -> list[dict[str, Any]]:
@@ -68,7 +64,7 @@ def _agent_row(
     idle = doing == IDLE
     began = happened(attempt.latest, IssueAssigned)
     since = max(happened(attempt.latest, kind) for kind in agents.ENDS) if idle else began
-    seen = _seen(state, name, attempt, began)
+    seen = state.sign(attempt)
     return {
         "name": name,
         "role": assigned.role if assigned else "",
@@ -77,11 +73,17 @@ def _agent_row(
         "attempt": 0 if idle else attempt.number,
         "runtime": assigned.runtime if assigned else "",
         "model": assigned.model if assigned else "",
-        "pid": running.started.pid if running and running.started else 0,
+        "pid": running.started.pid if running and running.started and not _elsewhere(state, attempt) else 0,
         "since": rfc3339(since) if since else "",
         "seen": rfc3339(seen) if seen else "",
-        "note": _note(attempt, running, doing),
+        "note": _note(attempt, running, doing, _elsewhere(state, attempt)),
     }
+
+
+def _elsewhere(state: agents.State, attempt: agents.Attempt) -> str:
+    """The other node that does it, where that is known."""
+    node = attempt.assigned.node if attempt.assigned else ""
+    return node if state.here and node != state.here else ""
 
 
 def running_session(attempt: agents.Attempt) -> agents.Session | None:
@@ -100,18 +102,14 @@ def _doing(attempt: agents.Attempt, running: agents.Session | None, conditions: 
     return _DOING.get(running.kind, "working") if running.started else "starting"
 
 
-def _seen(state: agents.State, name: str, attempt: agents.Attempt, began: str) -> str:
-    """The newest event that the agent itself brought about in this attempt, by printing or by writing a letter."""
-    wrote = state.signs.get(source_of(f"agent-{name}"), "")
-    return max(state.signs.get(attempt.name, ""), wrote if wrote > began else "")
-
-
-def _note(attempt: agents.Attempt, running: agents.Session | None, doing: str) -> str:
+def _note(attempt: agents.Attempt, running: agents.Session | None, doing: str, elsewhere: str) -> str:
     if doing == "gone":
         return "its process is gone; `swarm start` sees to it"
     if doing == IDLE:
         rejected = fact(attempt.latest, WorkRejected)
         return f"{attempt.stage} {attempt.issue}{f': {rejected.reason}' if rejected else ''}"
+    if elsewhere:
+        return f"on {elsewhere}"
     if running is None:
         return ""
     progress = fact(running.latest, SessionProgressed)
@@ -143,7 +141,7 @@ def costs_view(board: Board) -> dict[str, Any]:
     some is.
     """
     state = board[costs.State]
-    by_agent = {name or "unknown": _total(total) for name, total in state.by(state.agent).items()}
+    by_agent = {name or "unknown": _total(total) for name, total in state.by_agent().items()}
     return {**_total(state.total()), "by_agent": by_agent}
 
 

@@ -5,7 +5,8 @@ An agent is a named place to work (`builder-1`), filled by one attempt at a time
 from which of its facts exist.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -33,10 +34,12 @@ from ..eventlog.events import (
     WorktreeRemoved,
 )
 from ..eventlog.fact import Event, Fact
-from . import Handler, Latest, fact, happened, keep
+from . import F, Fold, Handler, Latest, fact, happened, keep
 
 ENDS = (MergeLanded, WorkRejected, MergeConflicted, MergeRejected, AttemptCancelled, FindingsReported)
 """Any of these ends an attempt: nothing more is built, tested or merged of it."""
+_ENDS = frozenset(ENDS)
+_AGENT = "agent/"
 
 
 class Session(msgspec.Struct):
@@ -71,7 +74,7 @@ class Session(msgspec.Struct):
     @property
     def over(self) -> bool:
         """Whether it has ended, however."""
-        return bool(self.exited or self.lost)
+        return SessionExited in self.latest or SessionLost in self.latest
 
     @property
     def killed(self) -> str:
@@ -106,7 +109,7 @@ class Attempt(msgspec.Struct):
     @property
     def ended(self) -> bool:
         """Whether its outcome is known."""
-        return any(kind in self.latest for kind in ENDS)
+        return not _ENDS.isdisjoint(self.latest)
 
     @property
     def active(self) -> bool:
@@ -140,87 +143,169 @@ class Attempt(msgspec.Struct):
         """The newest fact of that kind, or None."""
         return fact(self.latest, kind)
 
+    def session(self, name: str) -> Session:
+        """Its session of that name, made if nothing of it has been seen."""
+        found = self.sessions.get(name)
+        if found is None:
+            found = self.sessions[name] = Session(name, self.issue, self.number)
+        return found
 
-class State:
-    """All attempts. `live` are those with something left to do: not ended, or their worktree still exists."""
+
+class State(Fold):
+    """All attempts. `live` are those with something left to do: not ended, or their worktree still exists. Where `here`
+    names a node, only what that node does is at work; what does not say its node counts as its own.
+    """
 
     def __init__(self) -> None:
+        super().__init__()
         self.attempts: dict[tuple[str, int], Attempt] = {}
+        self.of: dict[str, dict[int, Attempt]] = {}
         self.live: dict[tuple[str, int], Attempt] = {}
-        self.signs: dict[str, str] = {}
+        self.given: dict[str, Event[IssueAssigned]] = {}
+        self.wrote: dict[str, Event[MailSent]] = {}
 
     def attempt(self, issue: str, number: int) -> Attempt:
         """The attempt, made as a placeholder if its assignment has not been seen."""
-        key = (issue, number)
-        if key not in self.attempts:
-            self.attempts[key] = Attempt(issue, number)
-        return self.attempts[key]
+        found = self.attempts.get((issue, number))
+        if found is None:
+            found = self.attempts[issue, number] = Attempt(issue, number)
+            self.of.setdefault(issue, {})[number] = found
+            self.index(found)
+        return found
+
+    def find(self, issue: str, number: int) -> Attempt | None:
+        """The attempt, wherever it is; None if nothing of it has been seen."""
+        self.recall(issue)
+        return self.attempts.get((issue, number))
 
     def ongoing(self) -> list[Attempt]:
         """The live attempts that were assigned, oldest assignment first."""
-        found = [attempt for attempt in self.live.values() if attempt.assigned]
-        return sorted(found, key=lambda attempt: happened(attempt.latest, IssueAssigned))
+        found = [attempt for attempt in self.live.values() if attempt.assigned and self._is_ours(attempt)]
+        return sorted(found, key=_begun)
 
     def sessions(self) -> Iterator[Session]:
         """The sessions of live attempts that have not ended, in order of their ids."""
-        found = (s for attempt in self.live.values() for s in attempt.sessions.values() if not s.over)
+        ours = (attempt for attempt in self.live.values() if self._is_ours(attempt))
+        found = (session for attempt in ours for session in attempt.sessions.values() if not session.over)
         return iter(sorted(found, key=lambda session: (session.id, session.issue, session.attempt)))
 
     def names(self) -> list[str]:
         """Every agent that ever had an attempt, sorted."""
-        return sorted({attempt.agent for attempt in self.attempts.values() if attempt.agent})
+        return sorted(agent for agent in self.given if self.last(agent))
 
     def last(self, agent: str) -> Attempt | None:
-        """The agent's newest attempt."""
-        mine = [attempt for attempt in self.attempts.values() if attempt.agent == agent]
-        return max(mine, key=lambda attempt: happened(attempt.latest, IssueAssigned), default=None)
+        """The attempt that was given to the agent last; None if there is none, or if it was given to another as
+        well, and that one counts.
+        """
+        given = self.given.get(agent)
+        attempt = self.attempts.get((given.subject, given.data.attempt)) if given else None
+        return attempt if attempt and attempt.agent == agent else None
 
     def working(self, agent: str) -> Attempt | None:
-        """The attempt that fills the agent's place now."""
-        mine = [attempt for attempt in self.live.values() if attempt.active and attempt.agent == agent]
-        return max(mine, key=lambda attempt: happened(attempt.latest, IssueAssigned), default=None)
+        """The attempt that fills the agent's place now; ours, where another node has an agent of that name too."""
+        found = [attempt for attempt in self.live.values() if attempt.active and attempt.agent == agent]
+        return max(found, key=lambda attempt: (self._is_ours(attempt), _begun(attempt)), default=None)
+
+    def sign(self, attempt: Attempt) -> str:
+        """The newest event that the agent itself brought about in this attempt, by printing or by writing a letter;
+        empty if there is none.
+        """
+        session = attempt.sessions.get(attempt.name)
+        printed = happened(session.latest, SessionProgressed) if session else ""
+        letter = self.wrote.get(f"{_AGENT}{attempt.agent}")
+        return max(printed, letter.id if letter and letter.id > _begun(attempt) else "")
+
+    def index(self, attempt: Attempt) -> None:
+        """Keep `live` true after a change of the attempt: one that has not ended is live since it was made."""
+        key, latest = (attempt.issue, attempt.number), attempt.latest
+        if (
+            attempt.ended
+            and (WorktreeRemoved in latest or WorktreePrepared not in latest)
+            and all([session.over for session in attempt.sessions.values()])  # noqa: C419  # a hot place: quicker so
+        ):
+            self.live.pop(key, None)
+        else:
+            self.live[key] = attempt
+
+    def keys(self) -> Set[str]:
+        """The issues in memory, and each agent's newest letter."""
+        return self.of.keys() | {event.id for event in self.wrote.values()}
+
+    def about(self, key: str) -> Iterable[Event[Any]]:
+        """The events of the issue's attempts, and what else names the key."""
+        attempts = self.of.get(key, {}).values()
+        registers = [attempt.latest for attempt in attempts]
+        registers += [session.latest for attempt in attempts for session in attempt.sessions.values()]
+        given = (event for event in self.given.values() if event.subject == key)
+        wrote = (event for event in self.wrote.values() if event.id == key)
+        return chain(given, wrote, *(latest.values() for latest in registers))
+
+    def busy(self) -> set[str]:
+        """Where something is left to do, and what each agent was given and wrote last."""
+        last = {event.subject for event in self.given.values()}
+        return last.union((issue for issue, _ in self.live), (event.id for event in self.wrote.values()))
+
+    def forget(self, key: str) -> None:
+        """The issue's attempts."""
+        for number in self.of.pop(key, ()):
+            del self.attempts[key, number]
+            self.live.pop((key, number), None)
+
+    def _is_ours(self, attempt: Attempt) -> bool:
+        assigned = attempt.assigned
+        return not self.here or assigned is None or assigned.node in ("", self.here)
+
+
+def _begun(attempt: Attempt) -> str:
+    return happened(attempt.latest, IssueAssigned)
 
 
 def _attempt_fact(state: State, event: Event[Any]) -> None:
     attempt = state.attempt(event.subject, event.data.attempt)
     keep(attempt.latest, event)
-    _index(state, attempt)
+    if attempt.ended:
+        state.index(attempt)
+
+
+def _assigned(state: State, event: Event[IssueAssigned]) -> None:
+    _attempt_fact(state, event)
+    _newest(state.given, event.data.agent, event)
 
 
 def _session_fact(state: State, event: Event[Any]) -> None:
     attempt = state.attempt(event.subject, event.data.attempt)
-    session = event.data.session
-    keep(
-        attempt.sessions.setdefault(session, Session(session, event.subject, event.data.attempt)).latest,
-        event,
-    )
-    _index(state, attempt)
+    keep(attempt.session(event.data.session).latest, event)
+    if attempt.ended:
+        state.index(attempt)
 
 
 def _progressed(state: State, event: Event[SessionProgressed]) -> None:
-    _session_fact(state, event)
-    session = event.data.session
-    state.signs[session] = max(state.signs.get(session, ""), event.id)
+    """Half of all events are of this kind: it is written out, and looks at nothing that cannot have changed."""
+    data = event.data
+    attempt = state.attempts.get((event.subject, data.attempt))
+    session = attempt.sessions.get(data.session) if attempt else None
+    if session is None:
+        _session_fact(state, event)
+        return
+    held = session.latest.get(SessionProgressed)
+    if held is None or held.id < event.id:
+        session.latest[SessionProgressed] = event
 
 
 def _wrote(state: State, event: Event[MailSent]) -> None:
-    state.signs[event.source] = max(state.signs.get(event.source, ""), event.id)
+    if event.source.startswith(_AGENT):
+        _newest(state.wrote, event.source, event)
 
 
-def _index(state: State, attempt: Attempt) -> None:
-    running = any(not session.over for session in attempt.sessions.values())
-    tidy = WorktreeRemoved in attempt.latest or WorktreePrepared not in attempt.latest
-    key = (attempt.issue, attempt.number)
-    if attempt.ended and tidy and not running:
-        state.live.pop(key, None)
-    else:
-        state.live[key] = attempt
+def _newest(newest: dict[str, Event[F]], who: str, event: Event[F]) -> None:
+    held = newest.get(who)
+    if held is None or held.id < event.id:
+        newest[who] = event
 
 
 ON: Mapping[type[Fact], Handler] = {
     **dict.fromkeys(
         (
-            IssueAssigned,
             WorktreePrepared,
             WorkSecured,
             GateFinished,
@@ -234,6 +319,7 @@ ON: Mapping[type[Fact], Handler] = {
     **dict.fromkeys(
         (SessionRequested, SessionStarted, SessionExited, SessionLost, SessionKillRequested), _session_fact
     ),
+    IssueAssigned: _assigned,
     SessionProgressed: _progressed,
     MailSent: _wrote,
 }

@@ -5,7 +5,9 @@ were assigned in; only the greatest generation counts. So a landing that arrives
 reopened.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
+from heapq import nlargest
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -29,11 +31,14 @@ from ..eventlog.events import (
     WorktreePrepared,
 )
 from ..eventlog.fact import Event, Fact
-from . import Handler, Latest, fact, happened, keep
+from ..eventlog.ids import is_id
+from . import LAST, RECENT, Fold, Handler, Latest, fact, happened, keep
 
 OPEN, IN_PROGRESS, BLOCKED, DONE = STATUSES = ("open", "in_progress", "blocked", "done")
 _MARKS: dict[type[Fact], str] = {IssueClosed: DONE, IssueHeld: BLOCKED, IssueTaken: IN_PROGRESS}
 _FAILED = (WorkRejected, MergeConflicted, MergeRejected)
+_LOOKED_AT = 64
+"""So many issues that rest and begin as asked are looked at; more are counted by their keys."""
 
 
 class Attempt(msgspec.Struct):
@@ -74,7 +79,7 @@ class Issue(msgspec.Struct):
     id: str
     latest: Latest = msgspec.field(default_factory=dict)
     marks: dict[str, Latest] = msgspec.field(default_factory=dict)
-    links: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    links: dict[str, Event[IssueLinked]] = msgspec.field(default_factory=dict)
     attempts: dict[int, Attempt] = msgspec.field(default_factory=dict)
 
     @property
@@ -91,14 +96,20 @@ class Issue(msgspec.Struct):
     def needs(self) -> list[str]:
         """The issues it waits for, in the order they were named first."""
         named = list(self.opened.needs) if self.opened else []
-        for _, more in sorted(self.links.items()):
-            named += more
+        for _, linked in sorted(self.links.items()):
+            named += linked.data.needs
         return list(dict.fromkeys(named))
 
     @property
     def mark(self) -> Event[Any] | None:
         """The newest of closed, held and taken in this generation."""
-        return max(self.marks.get(self.generation, {}).values(), key=lambda event: event.id, default=None)
+        marks = self.marks.get(self.generation)
+        return max(marks.values(), key=lambda event: event.id) if marks else None
+
+    @property
+    def closed(self) -> str:
+        """The id of its newest closing, in whatever generation; empty if there is none."""
+        return max((happened(marks, IssueClosed) for marks in self.marks.values()), default="")
 
     @property
     def tries(self) -> list[Attempt]:
@@ -115,8 +126,9 @@ class Issue(msgspec.Struct):
     @property
     def status(self) -> str:
         """open, in_progress, blocked or done."""
-        if self.mark:
-            return _MARKS[type(self.mark.data)]
+        mark = self.mark
+        if mark:
+            return _MARKS[type(mark.data)]
         return IN_PROGRESS if self.current else OPEN
 
     @property
@@ -163,31 +175,49 @@ class Issue(msgspec.Struct):
         return self.tries[-1].failure if self.tries else ""
 
 
-class State:
-    """All issues. `live` are those that are not done: what an actor looks at stays small in a long log."""
+class State(Fold):
+    """All issues. `live` are those that are opened and not done."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.all: dict[str, Issue] = {}
         self.live: dict[str, Issue] = {}
 
     def issue(self, issue_id: str) -> Issue:
         """The issue, made as a placeholder if its opening has not been seen."""
-        if issue_id not in self.all:
-            self.all[issue_id] = Issue(issue_id)
-        return self.all[issue_id]
+        found = self.all.get(issue_id)
+        if found is None:
+            found = self.all[issue_id] = Issue(issue_id)
+        return found
 
     def known(self) -> Iterator[Issue]:
-        """The opened issues, oldest first."""
+        """The opened issues in memory, oldest first: all that are live, and at least the newest `RECENT` of the
+        done.
+        """
         opened = (issue for issue in self.all.values() if issue.opened)
         return iter(sorted(opened, key=lambda issue: happened(issue.latest, IssueOpened)))
 
+    def counts(self) -> dict[str, int]:
+        """Status -> how many issues have it, ever."""
+        counts = dict.fromkeys(STATUSES, 0) | {DONE: self.sums[DONE]}
+        for issue in self.all.values():
+            if issue.opened:
+                counts[issue.status] += 1
+        return counts
+
+    def find(self, issue_id: str) -> Issue | None:
+        """The issue, wherever it is; None if it was never opened."""
+        self.recall(issue_id)
+        found = self.all.get(issue_id)
+        return found if found and found.opened else None
+
     def waiting(self, issue: Issue) -> list[str]:
         """What it still waits for."""
-        return [need for need in issue.needs if need not in self.all or self.all[need].status != DONE]
+        return [need for need in issue.needs if not self._is_done(need)]
 
     def ready(self) -> list[Issue]:
         """Open issues that wait for nothing, most urgent first, then oldest."""
-        found = [i for i in self.live.values() if i.opened and i.status == OPEN and not self.waiting(i)]
+        found = [i for i in list(self.live.values()) if i.opened and i.status == OPEN and not self.waiting(i)]
         return sorted(found, key=lambda i: (i.opened.priority if i.opened else 0, happened(i.latest, IssueOpened)))
 
     def index(self, issue: Issue) -> None:
@@ -197,6 +227,38 @@ class State:
         else:
             self.live.pop(issue.id, None)
 
+    def keys(self) -> Set[str]:
+        """The issues in memory."""
+        return self.all.keys()
+
+    def about(self, key: str) -> Iterable[Event[Any]]:
+        """The issue's events."""
+        issue = self.all.get(key)
+        if issue is None:
+            return ()
+        registers = (issue.latest, *issue.marks.values(), *(attempt.latest for attempt in issue.attempts.values()))
+        return chain(issue.links.values(), *(latest.values() for latest in registers))
+
+    def busy(self) -> set[str]:
+        """What is live, what that waits for, and what was closed last."""
+        last = nlargest(RECENT, (issue for issue in self.all.values() if issue.closed), key=lambda issue: issue.closed)
+        return {*self.live, *(issue.id for issue in last)}.union(*(issue.needs for issue in self.live.values()))
+
+    def count(self, key: str) -> Mapping[str, int]:
+        """Whether it is done, as what rests is if it was opened."""
+        issue = self.all.get(key)
+        return {DONE: 1} if issue and issue.opened else {}
+
+    def forget(self, key: str) -> None:
+        """The issue."""
+        self.all.pop(key, None)
+
+    def _is_done(self, issue_id: str) -> bool:
+        if issue_id not in self.all:
+            self.recall(issue_id)
+        found = self.all.get(issue_id)
+        return found is not None and found.status == DONE
+
 
 def _issue_fact(state: State, event: Event[Any]) -> None:
     issue = state.issue(event.subject)
@@ -205,7 +267,7 @@ def _issue_fact(state: State, event: Event[Any]) -> None:
 
 
 def _linked(state: State, event: Event[IssueLinked]) -> None:
-    state.issue(event.subject).links[event.id] = event.data.needs
+    state.issue(event.subject).links[event.id] = event
 
 
 def _marked(state: State, event: Event[Any]) -> None:
@@ -215,9 +277,11 @@ def _marked(state: State, event: Event[Any]) -> None:
 
 
 def _attempt_fact(state: State, event: Event[Any]) -> None:
-    issue = state.issue(event.subject)
-    number = event.data.attempt
-    keep(issue.attempts.setdefault(number, Attempt(number)).latest, event)
+    attempts, number = state.issue(event.subject).attempts, event.data.attempt
+    attempt = attempts.get(number)
+    if attempt is None:
+        attempt = attempts[number] = Attempt(number)
+    keep(attempt.latest, event)
 
 
 ON: Mapping[type[Fact], Handler] = {
@@ -237,16 +301,26 @@ ON: Mapping[type[Fact], Handler] = {
 def find(state: State, prefix: str) -> Issue:
     """The one issue whose id starts so (`sw-` may be left out); raises UsageError with the candidates."""
     for wanted in (prefix, f"sw-{prefix}"):
-        if wanted in state.all and state.all[wanted].opened:
-            return state.all[wanted]
-    hits = [i for i in state.known() if prefix and i.id.startswith((prefix, f"sw-{prefix}"))]
+        if found := state.find(wanted):
+            return found
+    begins = (prefix, f"sw-{prefix}")
+    rested = [
+        key for begin in begins for key in state.archive.between(begin, begin + LAST) if prefix and _is_issue(key)
+    ]
+    for key in rested[:_LOOKED_AT]:
+        state.recall(key)
+    hits = [issue for issue in state.known() if prefix and issue.id.startswith(begins)]
     if len(hits) == 1:
         return hits[0]
     if hits:
-        raise UsageError(
-            f"{prefix!r} matches {len(hits)} issues: {', '.join(i.id for i in hits[:8])}", "give more letters"
-        )
+        many = dict.fromkeys([*(issue.id for issue in hits), *rested[_LOOKED_AT:]])
+        raise UsageError(f"{prefix!r} matches {len(many)} issues: {', '.join([*many][:8])}", "give more letters")
     raise UsageError(f"there is no issue {prefix!r}", "see them with: swarm issue list")
+
+
+def _is_issue(key: str) -> bool:
+    """Whether it may be one: neither a letter nor an entry of their index."""
+    return not is_id(key) and " " not in key
 
 
 def check_needs(state: State, issue_id: str, needs: Iterable[str]) -> list[str]:
@@ -254,7 +328,7 @@ def check_needs(state: State, issue_id: str, needs: Iterable[str]) -> list[str]:
     circle.
     """
     full = list(dict.fromkeys(find(state, need).id for need in needs))
-    for need in full:
+    for need in full if state.find(issue_id) else ():  # nothing waits for what is not there
         path = _path(state, need, issue_id)
         if path:
             circle = " -> ".join([issue_id, *path])
@@ -269,6 +343,7 @@ def _path(state: State, start: str, goal: str) -> list[str]:
         path = stack.pop()
         if path[-1] == goal:
             return path
+        state.recall(path[-1])
         for need in state.all[path[-1]].needs if path[-1] in state.all else []:
             if need not in seen:
                 seen.add(need)

@@ -3,7 +3,8 @@ and a test counts for the exact commit it judged: ids order them, for every even
 seen.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
+from heapq import nlargest
 from typing import Any
 
 import msgspec
@@ -20,9 +21,10 @@ from ..eventlog.events import (
     MergeTested,
 )
 from ..eventlog.fact import Event, Fact
-from . import Handler, Latest, fact, happened, keep
+from . import RECENT, Fold, Handler, Latest, fact, happened, keep
 
 _ENDS = (MergeLanded, MergeConflicted, MergeRejected, AttemptCancelled)
+_ENDED = frozenset(_ENDS)
 
 
 class Merge(msgspec.Struct):
@@ -59,7 +61,7 @@ class Merge(msgspec.Struct):
     @property
     def ended(self) -> bool:
         """Whether it has left the queue."""
-        return any(kind in self.latest for kind in _ENDS)
+        return not _ENDED.isdisjoint(self.latest)
 
     @property
     def status(self) -> str:
@@ -85,28 +87,70 @@ class Merge(msgspec.Struct):
         return self.prepared.commit if self.prepared else (self.queued.commit if self.queued else "")
 
 
-class State:
+class State(Fold):
     """All merges. `waiting` are those that have not left the queue."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.all: dict[tuple[str, int], Merge] = {}
+        self.of: dict[str, dict[int, Merge]] = {}
         self.waiting: dict[tuple[str, int], Merge] = {}
+
+    def merge(self, issue: str, attempt: int) -> Merge:
+        """The merge, made if nothing of it has been seen."""
+        found = self.all.get((issue, attempt))
+        if found is None:
+            found = self.all[issue, attempt] = Merge(issue, attempt)
+            self.of.setdefault(issue, {})[attempt] = found
+        return found
 
     def queue(self) -> list[Merge]:
         """First in, first out."""
-        return sorted(self.waiting.values(), key=lambda merge: happened(merge.latest, MergeQueued))
+        return sorted(self.waiting.values(), key=_order)
 
     def history(self) -> list[Merge]:
-        """Everything that was ever queued, oldest first."""
-        queued = (merge for merge in self.all.values() if merge.queued)
-        return sorted(queued, key=lambda merge: happened(merge.latest, MergeQueued))
+        """Everything in memory that was ever queued, oldest first: all that waits, and at least the newest
+        `RECENT`.
+        """
+        return sorted((merge for merge in self.all.values() if merge.queued), key=_order)
+
+    def landed(self) -> int:
+        """How many have landed, ever."""
+        return self.sums["landed"] + sum(merge.status == "landed" for merge in self.all.values() if merge.queued)
+
+    def keys(self) -> Set[str]:
+        """The issues in memory."""
+        return self.of.keys()
+
+    def about(self, key: str) -> Iterable[Event[Any]]:
+        """The events of the issue's merges."""
+        return [event for merge in self.of.get(key, {}).values() for event in merge.latest.values()]
+
+    def busy(self) -> set[str]:
+        """What waits, and the newest."""
+        newest = nlargest(RECENT, (merge for merge in self.all.values() if merge.queued), key=_order)
+        return {merge.issue for merge in (*self.waiting.values(), *newest)}
+
+    def count(self, key: str) -> Mapping[str, int]:
+        """How many have landed."""
+        return {"landed": sum(merge.status == "landed" for merge in self.of.get(key, {}).values() if merge.queued)}
+
+    def forget(self, key: str) -> None:
+        """The issue's merges."""
+        for attempt in self.of.pop(key, ()):
+            del self.all[key, attempt]
+            self.waiting.pop((key, attempt), None)
+
+
+def _order(merge: Merge) -> str:
+    return happened(merge.latest, MergeQueued)
 
 
 def _merge_fact(state: State, event: Event[Any]) -> None:
-    key = (event.subject, event.data.attempt)
-    merge = state.all.setdefault(key, Merge(*key))
+    merge = state.merge(event.subject, event.data.attempt)
     keep(merge.latest, event)
-    if merge.queued and not merge.ended:
+    key = (merge.issue, merge.attempt)
+    if MergeQueued in merge.latest and not merge.ended:
         state.waiting[key] = merge
     else:
         state.waiting.pop(key, None)

@@ -2,14 +2,14 @@
 replay decides with the settings of then, not of now.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from ..eventlog.events import ActorCrashed, RunStarted, RunStopped, RunStopRequested
 from ..eventlog.fact import Event, Fact
-from . import Handler, Latest, fact, happened, keep
+from . import Fold, Handler, Latest, fact, happened, keep
 
 
 class Run(msgspec.Struct):
@@ -35,16 +35,19 @@ class Run(msgspec.Struct):
         return fact(self.latest, RunStopRequested)
 
 
-class State:
-    """All runs."""
+class State(Fold):
+    """All runs. `here` is the node whose point of view it is; empty: nobody's."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.runs: dict[str, Run] = {}
 
     @property
     def current(self) -> Run | None:
-        """The newest run, ended or not."""
-        started = [run for run in self.runs.values() if run.started]
+        """The newest run, ended or not: of this node or of one that did not say its name, or of any where `here` is
+        empty.
+        """
+        started = [run for run in self.runs.values() if run.started and self._is_ours(run.started)]
         return max(started, key=lambda run: happened(run.latest, RunStarted), default=None)
 
     @property
@@ -57,6 +60,14 @@ class State:
         """Whether a person wants the agents ended too: what is killed must not be started anew."""
         wish = self.current.stopping if self.current else None
         return bool(wish and wish.agents)
+
+    def events(self) -> Iterator[Event[Any]]:
+        """What it holds, to fold again, in the order of ids."""
+        held = [event for run in self.runs.values() for event in (*run.latest.values(), *run.crashes.values())]
+        yield from sorted(held, key=lambda event: event.id)
+
+    def _is_ours(self, started: RunStarted) -> bool:
+        return not self.here or started.node in ("", self.here)
 
 
 def _run_fact(state: State, event: Event[Any]) -> None:

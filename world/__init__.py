@@ -5,6 +5,7 @@ Every hand is idempotent and keyed: an actor may ask for the same thing twice (i
 time finds it done. Every hand has a double in `tests/doubles.py`, and both pass one suite.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -152,6 +153,23 @@ class Sessions(Protocol):
 
     def kill(self, session: str) -> None:
         """Ask the session's host to end the program and all its children. Not running: fine."""
+
+
+# --- other clones ---------------------------------------------------------------------------------
+
+
+class Carrier(Protocol):
+    """Carries the log to the other clones and back, and acquires leases: git's push decides who has one."""
+
+    def share(self, wanted: Sequence[tuple[str, str]]) -> str:
+        """Have this clone and the remote hold the same events, and hold a lease on each of these (issue, generation),
+        prolonging it in time, as far as no other node does. What came of it stands in the log.
+
+        Returns what is wrong (the remote cannot be reached), unless that was so the last time too.
+        """
+
+    def in_time(self, until: float) -> bool:
+        """Whether that time (Unix seconds) is still to come: a lease that lasts until then is in force."""
 
 
 # --- the LLM proxy --------------------------------------------------------------------------------

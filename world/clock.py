@@ -11,7 +11,15 @@ def now() -> float:
 
 def entropy() -> int:
     """64 random bits."""
-    return int.from_bytes(os.urandom(8), "big")
+    try:
+        return _drawn.pop()
+    except IndexError:  # 64 numbers at a time: a call of the system for each would be the dearest part of an id
+        _drawn.extend(memoryview(os.urandom(8 * 64)).cast("Q"))
+        return _drawn.pop()
+
+
+_drawn: list[int] = []
+os.register_at_fork(after_in_child=_drawn.clear)  # parent and child must not draw the same
 
 
 def monotonic() -> float:

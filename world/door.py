@@ -6,12 +6,17 @@ off what runs programs (hooks, fsmonitor, signing, maintenance), takes no GIT_* 
 person's configuration and credentials are, and starts without a shell and without standard input; programs are looked
 for in absolute folders only: with `.` in PATH, a worktree's own `./git` would run. Git is in a session of its own, so
 that Ctrl-C in the terminal cannot stop it between two files.
+
+`ask` and `run` are for words. `pipe` is for data, and for what may wait on a network: gitpython hands nothing to git's
+standard input, and takes longer to import than a whole `swarm sync` may last.
 """
 
 import fcntl
 import functools
 import os
 import shutil
+import signal
+import subprocess
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +27,7 @@ import msgspec
 
 from ..eventlog.errors import SwarmError, UsageError
 from ..eventlog.text import head, plain
+from .hearing import heard
 
 WORKTREES = ".swarm/worktrees"
 
@@ -84,6 +90,14 @@ class Answer(msgspec.Struct, frozen=True):
     err: str
 
 
+class Output(msgspec.Struct, frozen=True):
+    """The same, with what git printed as it is."""
+
+    code: int
+    out: bytes
+    err: str
+
+
 class Door:
     """Runs git on one repository: `root` is its main work tree, `common` its common git directory."""
 
@@ -122,6 +136,36 @@ class Door:
         if answer.code:
             raise failed(args[0], answer, hint)
         return answer.out
+
+    def pipe(
+        self, *args: str, given: bytes = b"", env: Mapping[str, str] | None = None, silence: float = 0.0
+    ) -> Output:
+        """Run `git args…` in the main work tree with `given` on its standard input, whatever its exit code.
+
+        With `silence` it is killed, and `err` says so, once it has printed nothing for so many seconds. When we are
+        interrupted it is killed with all that it started.
+        """
+        if not os.path.isdir(self.main.work_tree):
+            raise GitError(f"there is no folder {self.main.work_tree}")
+        outside = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or _kept(name)}
+        with subprocess.Popen(
+            [_program("git"), *args],
+            cwd=self.main.work_tree,
+            env={**outside, **self._environment(self.main), **(env or {})},
+            stdin=subprocess.PIPE if given else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=getattr(self._mine, "locks", ()),
+        ) as process:
+            try:
+                out, err = heard(process, silence) if silence else process.communicate(given or None)
+            except BaseException as error:
+                os.killpg(process.pid, signal.SIGKILL)
+                if not isinstance(error, TimeoutError):
+                    raise
+                return Output(-signal.SIGKILL, b"", f"it said nothing for {silence:g} s")
+        return Output(process.returncode, out, printable(os.fsdecode(err)))
 
     def _environment(self, at: Place) -> dict[str, str]:
         given = {
@@ -269,7 +313,7 @@ def _runner(git: str) -> Any:
     return Runner
 
 
-def failed(what: str, answer: Answer, hint: str = "") -> GitError:
+def failed(what: str, answer: Answer | Output, hint: str = "") -> GitError:
     """The error for `git <what>` that did not end well."""
     words = first_lines(answer.err) or f"exit {answer.code}"
     return GitError(f"git {what} failed: {words}", hint=FREE_SPACE if _FULL in answer.err else hint)

@@ -18,12 +18,12 @@ from ..eventlog.errors import SwarmError
 from ..eventlog.events import SessionExited, SessionProgressed, SessionStarted, UsageReported
 from ..eventlog.fact import Fact
 from ..eventlog.files import Draft, Log
-from ..eventlog.place import find, node_of
+from ..eventlog.place import find
 from ..eventlog.text import head, plain, tail
 from ..runtimes import Outcome, Reader, Usage, ending, runtime
-from . import Identity, SessionSpec
+from . import Identity, SessionSpec, node
 from .capture import Account, RawLog, Ring
-from .clock import entropy, monotonic, now
+from .clock import monotonic
 from .processes import descendants, identity, send
 from .program import Program, launch
 from .runfolder import ExitRecord, RunFolder, drafted
@@ -113,8 +113,7 @@ def _environment() -> dict[bytes, bytes]:
 
 def open_log(log_dir: str) -> Log:
     """The node's log, for one more writer."""
-    place = find(log_dir, {"SWARM_LOG": log_dir})
-    return Log(place.log, node_of(place, entropy), now, entropy)
+    return node.open_log(find(log_dir, {"SWARM_LOG": log_dir}))
 
 
 class Recorder:

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from ..eventlog.errors import SwarmError, UsageError
 from ..eventlog.events import SessionExited
 from ..eventlog.files import Draft, Log
-from ..eventlog.place import Place, node_of
+from ..eventlog.place import Place
 from ..eventlog.tail import Tail
 from ..projections import agents
 from . import Identity, SessionSpec, processes
-from .clock import entropy, monotonic, now
+from .clock import monotonic
 from .liveness import processes_of
+from .node import open_log
 from .runfolder import NOBODY, ExitRecord, RunFolder, drafted
 
 PATIENCE = 30.0  # seconds for sessions to end: their grace, what is hard to kill, and the last words
@@ -140,7 +141,7 @@ def end_all(place: Place, sessions: Sequence[agents.Session], patience: float = 
 
     Returns when their processes are gone; raises SwarmError if one is there after `patience` seconds.
     """
-    log = Log(place.log, node_of(place, entropy), now, entropy)
+    log = open_log(place)
     try:
         hosted = HostedSessions(place.runs, log)
         for session in sessions:

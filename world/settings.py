@@ -13,6 +13,14 @@ attempt_minutes = 60.0
 gate_minutes = 30.0
 log_mb = 50.0           # raw output kept per session
 
+[log]
+durability = "group"    # when an append is safe from a loss of power: "group" within 50 ms, "fsync" at once, "none"
+
+[sync]                  # share the log, and so the issues, with other clones; `swarm sync` does it once
+remote = ""             # "origin": a running swarm does it by itself; empty: the log is this clone's alone
+every = 10.0            # seconds
+lease_minutes = 60.0    # an issue that a node began is its own for so long after it was heard of last
+
 [llm]                   # an OpenAI-compatible proxy, see docs/litellm; empty: runtimes use their user's own set-up
 base_url = ""
 key_env = "SWARM_LLM_KEY"    # the variable that holds the key
@@ -29,7 +37,7 @@ import json
 import os
 import re
 import tomllib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -66,6 +74,20 @@ class Limits(Table, frozen=True):
     log_mb: Annotated[float, Meta(gt=0, le=100_000)] = 50.0
 
 
+class LogSettings(Table, frozen=True):
+    """When an append is synced: `eventlog/files.py` says what the words mean."""
+
+    durability: Literal["fsync", "group", "none"] = "group"
+
+
+class SyncSettings(Table, frozen=True):
+    """With whom the log is shared."""
+
+    remote: str = ""
+    every: Annotated[float, Meta(gt=0, le=86_400)] = 10.0
+    lease_minutes: Minutes = 60.0
+
+
 class LlmSettings(Table, frozen=True):
     """The proxy for the models. `prices`: model -> (input, output) in dollars per million tokens."""
 
@@ -87,6 +109,8 @@ class Settings(Table, frozen=True):
 
     start: Start = Start()
     limits: Limits = Limits()
+    log: LogSettings = LogSettings()
+    sync: SyncSettings = SyncSettings()
     llm: LlmSettings = LlmSettings()
     runtimes: dict[str, RuntimeSettings] = {}
 
@@ -183,7 +207,14 @@ def _shown(where: str, document: dict[str, Any]) -> str:
 
 def _keys(where: str) -> list[str]:
     """The settings there are at that place."""
-    tables: dict[str, type[Table]] = {"": Settings, "start": Start, "limits": Limits, "llm": LlmSettings}
+    tables: dict[str, type[Table]] = {
+        "": Settings,
+        "start": Start,
+        "limits": Limits,
+        "log": LogSettings,
+        "sync": SyncSettings,
+        "llm": LlmSettings,
+    }
     return list(tables.get(where, RuntimeSettings).__struct_fields__)
 
 

@@ -1,0 +1,181 @@
+"""Reading what is new in a long log, once and in the order in which it came about. Rule: it only reads, and knows every
+file by the name that it has, or will have, when it is sealed: under that one it is found again.
+
+The files of several nodes are read in the order of their first events, so that what follows from something is mostly
+read after it.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from ..eventlog.disk import REAL
+from ..eventlog.errors import LogError
+from ..eventlog.fact import Event
+from ..eventlog.lines import BLOCK, decode_block
+from ..eventlog.segments import SUFFIX, first_of_file, is_sealed, node_of_file, sealed_name
+from ..eventlog.tail import Folder, Mark, blocks, first_event, look, node_files
+from ..projections import LAST
+from .shelf import Range, Stale
+
+_NOWHERE = Mark(0, 0, 0)
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """Some lines of the file `name`: from `start` up to the mark. `block` is empty where a line is too long to be an
+    event.
+    """
+
+    name: str
+    start: int
+    mark: Mark
+    block: bytes
+    events: list[Event[Any]]
+
+
+def sweep(directory: str, marks: Mapping[str, Mark], until: str = LAST) -> Iterator[Piece]:
+    """All that the marks do not cover, some lines at a time, of the files that begin before the event `until`.
+
+    Raises LogError if one cannot be read. What comes meanwhile may be left out.
+    """
+    done: set[str] = set()
+    while todo := [file for file in _by_age(directory) if file not in done]:
+        done.update(todo)
+        for file in todo:
+            path = os.path.join(directory, file)
+            try:
+                if first_of_file(file) > until or _is_covered(path, marks.get(file)):
+                    continue
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue  # it was sealed since the folder was listed, and is there under its new name
+            except OSError as error:
+                raise LogError(f"cannot read {path}: {error.strerror}") from error
+            try:
+                name = file if is_sealed(file) else _name(file, first_event(REAL, fd, os.fstat(fd).st_size))
+                if name:
+                    done.add(name)
+                    yield from _pieces(fd, name, marks.get(name, _NOWHERE))
+            finally:
+                os.close(fd)
+
+
+def _by_age(directory: str) -> list[str]:
+    """The files of the log; those that still grow come last."""
+    return sorted(node_files(directory), key=lambda file: (first_of_file(file) or LAST, file))
+
+
+def _is_covered(path: str, mark: Mark | None) -> bool:
+    return mark is not None and os.stat(path).st_size <= mark.offset
+
+
+def _name(growing: str, first: str) -> str:
+    """What the file will be called; empty if there is no event in it yet."""
+    return sealed_name(node_of_file(growing), first) if first else ""
+
+
+def _pieces(fd: int, name: str, mark: Mark) -> Iterator[Piece]:
+    crc, last, status = mark.crc, mark.last, os.fstat(fd)
+    for start, block, end in blocks(fd, mark.offset, status.st_size):
+        found, _ = decode_block(block)
+        if end - start != len(block):  # a line so long that only its beginning was given
+            block, crc = b"", _crc(fd, start, end, crc)
+        crc = crc32(block, crc)
+        last = found[-1].id if found else last
+        yield Piece(name, start, Mark(end, crc, status.st_mtime_ns, last), block, found)
+
+
+def extend(ranges: list[Range], piece: Piece) -> None:
+    """Add the piece, to the last range if it goes on there."""
+    if not piece.block:
+        return
+    last = ranges.pop() if ranges and (ranges[-1].name, ranges[-1].end) == (piece.name, piece.start) else None
+    start, crc = (last.start, last.crc) if last else (piece.start, 0)
+    crc = piece.mark.crc if start == 0 else crc32(piece.block, crc)
+    ranges.append(Range(piece.name, start, piece.mark.offset, crc))
+
+
+# --- marks, by the names that files have now -------------------------------------------------------
+
+
+class Here(msgspec.Struct, frozen=True):
+    """How a log stands to some marks: these by the names that the files have `now`, and how many bytes they do not
+    cover. `true`: the marked files are what they were; `folder`: for a tail that goes on from there.
+    """
+
+    now: dict[str, Mark]
+    missing: int
+    true: bool
+    folder: Folder | None
+
+
+def compare(directory: str, marks: Mapping[str, Mark]) -> Here:
+    """Look at each file of the log once; one that changed since it was marked is compared by its bytes.
+
+    Raises LogError if the folder cannot be read.
+    """
+    try:
+        stamp = look(directory)
+        with os.scandir(directory) as found:
+            files = {entry.name: entry.stat() for entry in found if entry.name.endswith(SUFFIX)}
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and os.path.isdir(directory):
+            return compare(directory, marks)  # a file was sealed meanwhile
+        raise LogError(f"cannot read the log in {directory}: {error.strerror}") from error
+    now, missing, whole, changed = dict[str, Mark](), 0, stamp is not None, dict[str, Mark]()
+    for name, status in files.items():
+        mark = marks.get(name, _NOWHERE)
+        missing += status.st_size - mark.offset
+        if mark is not _NOWHERE:
+            now[name] = mark
+            whole &= status.st_size == mark.offset
+            if (status.st_size, status.st_mtime_ns) != (mark.offset, mark.mtime_ns):
+                changed[name] = mark
+    for name, mark in marks.items() if len(now) < len(marks) else ():
+        if name not in now:  # it is not sealed yet
+            now[node_of_file(name) + SUFFIX] = changed[node_of_file(name) + SUFFIX] = mark
+            missing -= mark.offset
+    growing = sorted(name for name in files if name not in marks)
+    folder = Folder(stamp, growing) if stamp and whole and not any(map(is_sealed, growing)) else None
+    true = len(now) == len(marks) and all(_stands(directory, files, *one) for one in changed.items())
+    return Here(now, missing, true, folder)
+
+
+def _stands(directory: str, files: Mapping[str, os.stat_result], name: str, mark: Mark) -> bool:
+    status = files.get(name)
+    if status is None or status.st_size < mark.offset:
+        return False
+    if (status.st_size, status.st_mtime_ns) == (mark.offset, mark.mtime_ns):
+        return True
+    return bool(_known_as(directory, name, mark))
+
+
+def sealed(directory: str, marks: Mapping[str, Mark]) -> dict[str, Mark]:
+    """The marks of a tail by the names of sealed files. Raises Stale if a growing file is not what was marked."""
+    found = {file if is_sealed(file) else _known_as(directory, file, mark): mark for file, mark in marks.items()}
+    if "" in found:
+        raise Stale("a file was changed, or sealed, meanwhile")
+    return found
+
+
+def _known_as(directory: str, file: str, mark: Mark) -> str:
+    """The name that the file has when it is sealed; empty if it does not begin with what was marked."""
+    try:
+        fd = os.open(os.path.join(directory, file), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        if _crc(fd, 0, mark.offset, 0) != mark.crc:
+            return ""
+        return file if is_sealed(file) else _name(file, first_event(REAL, fd, mark.offset))
+    finally:
+        os.close(fd)
+
+
+def _crc(fd: int, start: int, end: int, crc: int) -> int:
+    for at in range(start, end, BLOCK):
+        crc = crc32(os.pread(fd, min(BLOCK, end - at), at), crc)
+    return crc
