@@ -2,16 +2,19 @@
 pass `tests/world/test_contracts.py`; beyond that they only offer what agents, hosts and persons do.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
+from pathlib import Path
 
 import msgspec
 
 from swarm.actors.hands import Hands
 from swarm.eventlog.events import SessionExited, SessionStarted
 from swarm.eventlog.files import Draft, Log
+from swarm.eventlog.segments import files, node_of_file, sealed_name
 from swarm.world import Conflict, Landed, Merged, Moved, Refused, Secured, SessionSpec
 from swarm.world.git import GitError
+from swarm.world.leasing import Leasing, Wish
 
 Files = dict[str, str]
 ROOT = "/repository"
@@ -256,8 +259,73 @@ class ScriptedSessions:
         self._log.append([Draft(fact, f"session/{session}", spec.issue, spec.causationid, spec.correlationid)])
 
 
+class MemoryHub:
+    """What all clones can reach, unless it is `away`: author -> id -> line."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, dict[str, bytes]] = {}
+        self.away = False
+
+
+class MemoryCarrier:
+    """Satisfies the Protocol `Carrier`, for the node whose log is in `folder`; only the way there is in memory."""
+
+    def __init__(
+        self,
+        folder: str,
+        node: str,
+        hub: MemoryHub,
+        seconds: float,
+        now: Callable[[], float],
+        entropy: Callable[[], int],
+    ) -> None:
+        self.hub = hub
+        self.away = False
+        self._folder, self._now = Path(folder), now
+        self._leasing = Leasing(folder, node, seconds, now, entropy, "run-1")
+        self._told = ""
+
+    def share(self, wanted: Sequence[Wish]) -> str:
+        before, self._told = self._told, "the hub is away" if self.away or self.hub.away else ""
+        if self._told:
+            return self._told if self._told != before else ""
+        self._exchange()
+        mine = self.hub.files.setdefault(self._leasing.author, {})
+        ends = [b"".join(lines.values()) for lines in self.hub.files.values()]
+        mine |= dict(self._leasing.lines(wanted, ends, b"".join(mine.values())))
+        self._exchange()
+        return ""
+
+    def in_time(self, until: float) -> bool:
+        return self._now() < until
+
+    def _exchange(self) -> None:
+        for author, lines in self._here().items():
+            known = self.hub.files.setdefault(author, {})
+            known |= lines
+            self.hub.files[author] = dict(sorted(known.items()))
+        here = self._here()
+        for author, lines in self.hub.files.items():
+            if lines and lines.keys() - here.get(author, {}).keys():
+                draft, name = self._folder / ".draft", sealed_name(author, min(lines))
+                draft.write_bytes(b"".join(lines.values()))
+                draft.rename(self._folder / name)
+
+    def _here(self) -> dict[str, dict[str, bytes]]:
+        found: dict[str, dict[str, bytes]] = {}
+        for name in files(path.name for path in self._folder.iterdir()):
+            for line in (self._folder / name).read_bytes().splitlines(keepends=True):
+                begin = line.index(b'"id":"') + 6
+                found.setdefault(node_of_file(name), {})[line[begin : begin + 36].decode()] = line
+        return found
+
+
 def hands(
-    repository: MemoryRepository, sessions: ScriptedSessions, log_dir: str, written: Files | None = None
+    repository: MemoryRepository,
+    sessions: ScriptedSessions,
+    log_dir: str,
+    written: Files | None = None,
+    carrier: MemoryCarrier | None = None,
 ) -> Hands:
     """What actors act with, all in memory; `written` takes the private files."""
     kept = {} if written is None else written
@@ -271,6 +339,7 @@ def hands(
         environment=dict,
         write=kept.__setitem__,
         author=lambda agent: f"{agent} <{agent}@swarm.invalid>",
+        carrier=carrier,
     )
 
 

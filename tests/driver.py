@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from swarm.actors.command import Command, Decide, Said, Step
-from swarm.actors.ledger import Ledger
+from swarm.actors.ledger import Ledger, Whole
 from swarm.actors.shell import Actor
 from swarm.actors.system import ACTORS
 from swarm.actors.watchdog import START_GRACE
@@ -66,7 +66,7 @@ class Driver:
     def boot(self) -> None:
         """`swarm start`."""
         self.vain: set[Command] = set()
-        self.ledger = Ledger(self.log, Tail(self.folder), "run-1", self.tick)
+        self.ledger = Ledger(self.log, Whole(Tail(self.folder)), "run-1", self.tick)
         started = RunStarted(
             1, "boot", 1, "0", "main", "shell", max_agents=self.max_agents, max_retries=1, test="make test"
         )
