@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from swarm.eventlog.files import Log
+from swarm.eventlog.disk import REAL, Disk
+from swarm.eventlog.files import GROUP, Log
 
 
 def entropy() -> int:
@@ -25,11 +26,17 @@ def folder(tmp_path: Path) -> str:
 
 @pytest.fixture
 def open_log() -> Iterator[Callable[..., Log]]:
-    """`open_log(folder, node="n1", now=time.time)`: a Log that is closed after the test."""
+    """`open_log(folder, node="n1", now=time.time, durability=GROUP, disk=REAL)`: a Log, closed after the test."""
     opened: list[Log] = []
 
-    def make(directory: str, node: str = "n1", now: Callable[[], float] = time.time) -> Log:
-        opened.append(Log(directory, node, now, entropy))
+    def make(
+        directory: str,
+        node: str = "n1",
+        now: Callable[[], float] = time.time,
+        durability: str = GROUP,
+        disk: Disk = REAL,
+    ) -> Log:
+        opened.append(Log(directory, node, now, entropy, durability, disk))
         return opened[-1]
 
     yield make

@@ -1,8 +1,6 @@
 """What was acknowledged is in the log, once and whole, whoever is killed and whatever the disk does."""
 
 import os
-import random
-import resource
 import subprocess
 import threading
 import time
@@ -121,62 +119,6 @@ def test_threads_and_a_forked_child_share_one_log_object(folder: str, open_log: 
     assert (report.errors, report.notes, report.events) == ([], [], 1 + 5 * 300)
 
 
-@pytest.mark.parametrize("size", [3_000, 30_000])
-def test_kill_9_loses_nothing_acknowledged_and_glues_nothing(
-    folder: str, open_log: OpenLog, children: Any, size: int
-) -> None:
-    rng = random.Random(size)
-    acknowledged: list[str] = []
-    for kill in range(60):
-        reader, writer = os.pipe()
-
-        def work(kill: int = kill, writer: int = writer) -> None:
-            log = open_log(folder)
-            for n in range(100_000):
-                log.append([letter(f"{kill} {n}", size)])
-                os.write(writer, b"%d %d\n" % (kill, n))
-
-        pid = children.run(work)
-        os.close(writer)
-        heard, enough = b"", rng.randrange(1, 40)
-        while heard.count(b"\n") < enough:
-            heard += os.read(reader, 4096)
-        children.kill(pid)
-        while chunk := os.read(reader, 65536):
-            heard += chunk
-        os.close(reader)
-        acknowledged += heard.decode().split("\n")[:-1]
-        after = open_log(folder).append([letter(f"after {kill}")])
-        assert Tail(folder).read()[-1] == after[0]
-    found = bodies(folder)
-    assert len(acknowledged) >= 60
-    assert set(acknowledged) <= set(found)
-    assert len(found) == len(set(found))
-    report = verify(folder)
-    assert [error for error in report.errors if "no event" not in error] == []
-    assert report.notes == []
-
-
-def test_a_log_cut_at_any_byte_loses_only_the_torn_line(folder: str, open_log: OpenLog) -> None:
-    """Pain 30: a torn line is not glued to the next."""
-    log = open_log(folder)
-    log.append([letter(body) for body in "abcde"])
-    log.close()
-    whole = Path(log.path).read_bytes()
-    ends = [n + 1 for n, byte in enumerate(whole) if byte == 10]
-    for cut in range(ends[1], len(whole) + 1):
-        Path(log.path).write_bytes(whole[:cut])
-        again = open_log(folder)
-        again.append([letter("next")])
-        again.append([letter("last")])
-        again.close()
-        kept = sum(end - 1 <= cut for end in ends)  # a line that only lacks its newline is whole again
-        assert bodies(folder) == [*"abcde"[:kept], "next", "last"], cut
-        report = verify(folder)
-        assert len(report.errors) == (cut not in ends and cut + 1 not in ends), (cut, report.errors)
-        assert report.notes == []
-
-
 def test_garbage_at_the_end_is_passed_over(folder: str, open_log: OpenLog) -> None:
     log = open_log(folder)
     log.append([letter("a")])
@@ -187,109 +129,6 @@ def test_garbage_at_the_end_is_passed_over(folder: str, open_log: OpenLog) -> No
     report = verify(folder)
     assert len(report.errors) == 3
     assert all("no event" in error for error in report.errors)
-
-
-@pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
-def test_a_full_disk_leaves_no_partial_line_and_fails_with_words(tmp_path: Path, open_log: OpenLog) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "swarm-test", small], check=True)
-    log = open_log(str(small))
-    try:
-        ballast = small / "ballast"
-        ballast.write_bytes(b"x" * 8192)
-        written: list[str] = []
-
-        def fill() -> None:
-            while len(written) < 100:
-                log.append([letter(f"{len(written)}", 1000)])
-                written.append(f"{len(written)}")
-
-        with pytest.raises(LogError, match="no space left on device: nothing was written") as caught:
-            fill()
-        assert "free space" in caught.value.hint
-        assert len(written) > 10
-        size = os.path.getsize(log.path)
-        assert Path(log.path).read_bytes().endswith(b"\n")
-        with pytest.raises(LogError, match="no space left"):
-            log.append([letter("many", 900), letter("more", 30_000)])
-        assert os.path.getsize(log.path) == size
-        ballast.unlink()
-        log.append([letter("after", 1000)])
-        assert bodies(str(small)) == [*written, "after"]
-        assert verify(str(small)).errors == []
-    finally:
-        log.close()
-        subprocess.run(["umount", small], check=True)
-
-
-def test_a_short_write_is_taken_back(folder: str, open_log: OpenLog, children: Any) -> None:
-    def work() -> None:
-        log = open_log(folder)
-        log.append([letter("a")])
-        size = os.path.getsize(log.path)
-        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 500, hard))
-        for batch in ([letter("b", 2000)], [letter("b"), letter("c", 2000)]):
-            with pytest.raises(LogError, match="nothing was written"):
-                log.append(batch)
-            assert os.path.getsize(log.path) == size
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-        log.append([letter("d")])
-
-    assert children.wait(children.run(work)) == 0
-    assert bodies(folder) == ["a", "d"]
-    assert verify(folder).errors == []
-
-
-def test_a_short_write_that_follows_a_torn_line_leaves_the_torn_line_alone(
-    folder: str, open_log: OpenLog, children: Any
-) -> None:
-    path = Path(folder, "n1.jsonl")
-    path.write_bytes(b'{"type":"torn')
-
-    def work() -> None:
-        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
-        with pytest.raises(LogError, match="may not grow"):
-            open_log(folder).append([letter("b")])
-
-    assert children.wait(children.run(work)) == 0
-    assert path.read_bytes() == b'{"type":"torn'
-    open_log(folder).append([letter("c")])
-    assert path.read_bytes().startswith(b'{"type":"torn\n{"type":"mail.sent"')
-
-
-def test_a_folder_that_may_not_be_written_fails_with_words(folder: str, open_log: OpenLog, children: Any) -> None:
-    os.chmod(folder, 0o555)
-
-    def work() -> None:
-        os.chdir(folder)
-        if os.geteuid() == 0:
-            os.setuid(65534)
-        with pytest.raises(LogError, match="permission denied: nothing was written") as caught:
-            open_log(".").append([letter("a")])
-        assert "write access" in caught.value.hint
-
-    assert children.wait(children.run(work)) == 0
-    assert os.listdir(folder) == []
-
-
-def test_too_many_open_files_fail_with_words(folder: str, open_log: OpenLog, children: Any) -> None:
-    def work() -> None:
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
-        with pytest.raises(LogError, match="too many files open"):
-            open_log(folder).append([letter("a")])
-
-    assert children.wait(children.run(work)) == 0
-
-
-def test_a_missing_folder_names_the_command(tmp_path: Path, open_log: OpenLog) -> None:
-    with pytest.raises(LogError, match="missing") as caught:
-        open_log(str(tmp_path / "nowhere")).append([letter("a")])
-    assert caught.value.hint == "swarm init"
 
 
 def test_of_two_processes_that_want_what_one_can_have_exactly_one_gets_it(

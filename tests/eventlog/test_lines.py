@@ -12,6 +12,7 @@ from swarm.eventlog import events as facts
 from swarm.eventlog.errors import LogError
 from swarm.eventlog.fact import Event, Fact, Unknown, vocabulary
 from swarm.eventlog.lines import Bad, decode_block, digest, encode, envelope
+from swarm.eventlog.upcasts import Upcast
 
 ID = "019aa3c1-0000-7000-8000-00000000000"
 TIME = "2025-11-21T04:20:09.123Z"
@@ -225,3 +226,16 @@ def test_every_line_that_was_not_touched_is_found_and_each_means_the_same_alone(
     assert [b.reason for b in bad] == [b.reason for _, found in alone for b in found]
     for b in bad:
         assert b"\n" not in block[b.offset : b.offset + b.length]
+
+
+def test_an_old_shape_is_read_as_todays() -> None:
+    """As if `to` had been one address once."""
+    old = LETTER.replace(b'"to":["human"]', b'"to":"human"')
+    entry = Upcast("mail.sent", "2026-11-21", "a letter may have several recipients", _listed)
+    assert decode_block(old)[0][0].data == Unknown(name="mail.sent", raw=b'{"to":"human","body":"hello"}')
+    assert decode_block(old, (), [entry]) == ([letter()], [])
+    assert decode_block(LETTER + old, (), [entry]) == ([letter(), letter()], [])
+
+
+def _listed(data: dict[str, Any]) -> dict[str, Any] | None:
+    return {**data, "to": [data["to"]]} if isinstance(data["to"], str) else None

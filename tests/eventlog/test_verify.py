@@ -1,15 +1,28 @@
 """Every kind of damage is found, and none where there is none."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from swarm.eventlog.events import IssueOpened, MailAcked, MailDeadLettered, MailDelivered, MailSent
+from swarm.eventlog.disk import REAL
+from swarm.eventlog.errors import LogError
+from swarm.eventlog.events import (
+    EventRefused,
+    IssueOpened,
+    LogRepaired,
+    MailAcked,
+    MailDeadLettered,
+    MailDelivered,
+    MailSent,
+)
 from swarm.eventlog.fact import Fact
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.lines import decode_block, digest
+from swarm.eventlog.segments import sealed_name
 from swarm.eventlog.verify import Report, verify
 
 OpenLog = Callable[..., Log]
@@ -98,17 +111,146 @@ def test_ids_that_do_not_grow_are_found(folder: str, lines: list[bytes]) -> None
     assert ["does not sort after" in error for error in report.errors] == [True]
 
 
-def test_a_cause_that_is_nowhere_is_found(folder: str, open_log: OpenLog) -> None:
-    cause = "00000000-03e8-7000-aaf3-7fffffffffff"
-    open_log(folder).append([letter("a", cause=cause)])
-    assert [cause in error for error in verify(folder).errors] == [True]
+def test_a_cause_that_its_node_has_passed_and_that_is_nowhere_is_found(folder: str, open_log: OpenLog) -> None:
+    log = open_log(folder)
+    first = log.append([letter("a")])[0].id
+    cause = first[:-1] + ("0" if first[-1] != "0" else "1")
+    log.append([letter("b")])
+    log.append([letter("c", cause=cause), letter("d", cause=cause)])
+    assert [cause in error for error in verify(folder).errors] == [True], "each that is missing is told once"
+    log.append([letter("e", cause="no id at all")])
+    assert ["no id at all" in error for error in verify(folder).errors] == [False, True]
+
+
+def test_what_has_not_arrived_from_another_node_is_a_note(folder: str, open_log: OpenLog) -> None:
+    there, here = open_log(folder, "n2"), open_log(folder, "n1")
+    there.append([letter("a")])
+    whole = Path(there.path).read_bytes()
+    cause = there.append([letter("b")])[0].id
+    here.append([letter("c", cause=cause)])
+    assert verify(folder).notes == []
+    Path(there.path).write_bytes(whole)
+    report = verify(folder)
+    assert report.errors == []
+    assert [cause in note and "has not arrived yet" in note for note in report.notes] == [True]
+
+
+def full(folder: str, open_log: OpenLog, segments: int = 3, each: int = 4) -> list[Path]:
+    """The files of a node: sealed ones, and the one that grows."""
+    log = open_log(folder)
+    for number in range(segments):
+        log.append([letter(f"{number} {count}") for count in range(each)])
+        log.seal(1)
+    log.append([letter("the last"), letter("of all")])
+    return [Path(folder, name) for name in sorted(os.listdir(folder))]
+
+
+def test_a_chain_goes_on_from_file_to_file(folder: str, open_log: OpenLog) -> None:
+    files = full(folder, open_log)
+    assert verify(folder) == Report(events=14, files=4, letters=became(unread=14))
+    for index, file in enumerate(files[:3]):
+        whole = file.read_bytes()
+        lines = whole.splitlines(keepends=True)
+        file.write_bytes(b"".join(lines[:-1]))
+        report = verify(folder)
+        assert [error.split(": ")[0] for error in report.errors] == [f"{files[index + 1].name}:0"], "the last was cut"
+        file.unlink()
+        assert [error.split(": ")[0] for error in verify(folder).errors] == [f"{files[index + 1].name}:0"]
+        file.write_bytes(whole)
+
+
+def test_ids_grow_from_file_to_file(folder: str, open_log: OpenLog) -> None:
+    files = full(folder, open_log)
+    first = decode_block(files[3].read_bytes())[0][0].id
+    changed = files[3].read_bytes().replace(first.encode(), b"00000000-03e8-7000-aaf3-7fffffffffff")
+    files[3].write_bytes(changed[: changed.find(b"\n") + 1])
+    assert ["does not sort after" in error for error in verify(folder).errors] == [True]
+
+
+def test_a_sealed_file_has_the_name_of_its_first_event(folder: str, open_log: OpenLog) -> None:
+    files = full(folder, open_log)
+    ids = [decode_block(file.read_bytes())[0][0].id for file in files]
+    assert [file.name for file in files[:3]] == [sealed_name("n1", id_) for id_ in ids[:3]]
+    other = decode_block(files[1].read_bytes())[0][1].id
+    files[1].rename(Path(folder, sealed_name("n1", other)))
+    assert [f"name of {other}" in error for error in verify(folder).errors] == [True]
+
+
+def test_a_file_that_is_sealed_while_one_looks_is_looked_at_once(folder: str, open_log: OpenLog) -> None:
+    full(folder, open_log)
+    log = open_log(folder)
+    disk = Busy(lambda: log.seal(1) and log.append([letter("meanwhile")]))
+    report = verify(folder, disk)
+    assert (report.errors, report.notes, report.events, report.files) == ([], [], 14, 4)
+    assert disk.done
+    assert verify(folder).events == 15
+
+
+class Busy:
+    """The real disk; when the folder is listed for the second time, somebody has just written."""
+
+    def __init__(self, write: Callable[[], object]) -> None:
+        self._write, self._lists = write, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(REAL, name)
+
+    @property
+    def done(self) -> bool:
+        return self._lists > 1
+
+    def listdir(self, path: str, /) -> list[str]:
+        self._lists += 1
+        if self._lists == 2:
+            self._write()
+        return REAL.listdir(path)
+
+
+def test_the_end_of_another_nodes_file_that_is_missing_is_a_note(folder: str, open_log: OpenLog) -> None:
+    files = full(folder, open_log)
+    for file in files[2:]:
+        file.unlink()
+    files[1].write_bytes(files[1].read_bytes()[:-9])
+    report = verify(folder)
+    assert report.errors == []
+    assert ["has not arrived" in note for note in report.notes] == [True]
+
+
+def test_a_file_that_cannot_be_read_is_told(folder: str) -> None:
+    Path(folder, "n1.jsonl").mkdir()
+    with pytest.raises(LogError, match=r"cannot read n1\.jsonl"):
+        verify(folder)
+
+
+def test_a_gap_that_a_repair_left_and_one_that_a_refusal_left_are_notes(
+    folder: str, lines: list[bytes], open_log: OpenLog
+) -> None:
+    lost = digest(lines[1])
+    assert len(after(folder, [lines[0], *lines[2:]]).errors) == 1
+    log = open_log(folder)
+    log.append([Draft(LogRepaired("n1.jsonl", "quarantine/n1.jsonl.1", 1, [lost]), "human")])
+    report = verify(folder)
+    assert (report.errors, [("moved away by a repair" in note) for note in report.notes]) == ([], [True])
+    other = sealed_name("n2", decode_block(lines[0])[0][0].id)
+    Path(folder, other).write_bytes(b"".join([lines[0], *lines[2:]]).replace(b'"body":"', b'"body":"x'))
+    assert len(verify(folder).errors) > 1
+    Path(folder, other).unlink()
+    theirs = open_log(folder, "n2")
+    theirs.append([letter(body) for body in "abcd"])
+    kept = Path(theirs.path).read_bytes().splitlines(keepends=True)
+    Path(theirs.path).write_bytes(b"".join([kept[0], *kept[2:]]))
+    assert len(verify(folder).errors) == 1
+    log.append([Draft(EventRefused("n3.jsonl", "", "lines that are no events: 1"), "carrier")])
+    assert len(verify(folder).errors) == 1
+    log.append([Draft(EventRefused("n2.jsonl", decode_block(kept[1])[0][0].id, "its id is too far ahead"), "carrier")])
+    report = verify(folder)
+    assert (report.errors, any("refused" in note for note in report.notes)) == ([], True)
 
 
 def test_an_event_that_is_there_twice_is_a_note_and_two_of_one_id_an_error(folder: str, lines: list[bytes]) -> None:
     Path(folder, "n2.jsonl").write_bytes(b"".join(lines[:2]))
     report = after(folder, lines)
-    assert (report.errors, len(report.notes), report.events) == ([], 2, 5)
-    assert "the same event" in report.notes[0]
+    assert (report.errors, report.notes, report.events) == ([], ["n2.jsonl: 2 of its events are elsewhere too"], 5)
     Path(folder, "n2.jsonl").write_bytes(lines[0].replace(b'"a"', b'"A"'))
     report = after(folder, lines)
     assert ["the same id" in error for error in report.errors] == [True]
@@ -152,11 +294,12 @@ def test_pains_3_what_is_said_of_a_letter_that_was_never_sent_is_found(
     issue = log.append([Draft(IssueOpened(title="a"), source="human")])[0].id
     assert len(verify(folder).errors) == 0
     log.append([mark(replace(fact, letter=issue))])
-    assert ["no such letter" in error for error in verify(folder).errors] == [True]
-    log.append([mark(replace(fact, letter="00000000-03e8-7000-aaf3-7fffffffffff"))])
+    assert [f"no letter {issue}" in error for error in verify(folder).errors] == [True]
+    never = issue[:-1] + ("0" if issue[-1] != "0" else "1")
+    log.append([Draft(replace(fact, letter=never), source="x")])
+    assert [never in error for error in verify(folder).errors] == [False, True], "also where no cause is named"
+    log.append([mark(replace(fact, letter=never))])
     assert len(verify(folder).errors) == 2, "each is told once"
-    log.append([Draft(replace(fact, letter="00000000-03e8-7000-aaf3-7fffffffffff"), source="x")])
-    assert len(verify(folder).errors) == 3, "also where no cause is named"
 
 
 @pytest.mark.parametrize("kind", [MailDelivered, MailAcked])
