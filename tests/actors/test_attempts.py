@@ -207,7 +207,7 @@ def test_what_a_failing_agent_left_goes_to_a_wip_ref_and_no_further(h: History, 
     bench.repository.write(PATH, {"half": "1\n"})
     base = bench.repository.tip("main")
     secure = secure_of(base=base, wip=secure.wip, why=secure.why, detail="oh no")
-    kept, rejected = said(secure, bench)
+    rejected, kept = said(secure, bench)
     assert isinstance(kept, WorkSecured)
     assert kept.ref == "refs/swarm/wip/kim/a-1"
     assert bench.repository.files(kept.commit)["half"] == "1\n"

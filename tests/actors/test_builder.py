@@ -89,6 +89,9 @@ def test_the_gate_starts_at_exactly_the_commit(bench: Any) -> None:
     assert bench.repository.worktrees[PATH].files == {"README": "hello\n"}
     spec = bench.sessions.specs["a-1-gate"]
     assert (spec.argv, spec.cwd) == (["/bin/sh", "-c", "make test"], f"/repository/{PATH}")
+    bench.repository.write(PATH, {"built": "by the test\n"})
+    assert said(start, bench) == [SessionRequested("a-1-gate", 1, "gate", 0)]
+    assert "built" in bench.repository.worktrees[PATH].files, "started again: it works in there"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +99,7 @@ def test_the_gate_starts_at_exactly_the_commit(bench: Any) -> None:
     [(Verdict("passed"), None), (Verdict("failed", 1, "the tests fail", "E"), False), (Verdict("broken", 127), True)],
 )
 def test_what_a_gate_means(bench: Any, verdict: Verdict, final: bool | None) -> None:
-    finished, *rejected = said(JudgeGate("a", 1, commit("a-1"), "make test", verdict, "cause"), bench)
+    *rejected, finished = said(JudgeGate("a", 1, commit("a-1"), "make test", verdict, "cause"), bench)
     assert finished == GateFinished(1, commit("a-1"), verdict.word, "make test", verdict.code, verdict.output)
     wanted = [] if final is None else [WorkRejected(1, verdict.why, verdict.output, final)]
     assert rejected == wanted

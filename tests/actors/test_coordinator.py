@@ -272,7 +272,7 @@ def test_a_session_that_a_person_killed_does_not_call_off_the_issue(h: History) 
 @pytest.mark.parametrize("kind", ["blocked", "help_request"])
 def test_what_an_agent_cannot_go_on_without_is_passed_to_the_person_once(h: History, kind: str) -> None:
     letter = h.letter("coordinator", source="agent/kim", kind=kind, body="Which port?", issue="a")
-    (noted, acked), (subject, passed) = due(h)
+    (subject, passed), (noted, acked) = due(h)
     assert (noted, acked) == (letter, MailAcked(letter, "coordinator"))
     assert isinstance(passed, MailSent)
     assert (subject, passed.to, passed.kind, passed.reply_to, passed.issue) == ("a", ["human"], kind, letter, "a")

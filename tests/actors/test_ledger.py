@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from swarm.actors.command import Command, Decide, Said, Step
-from swarm.actors.ledger import Ledger
+from swarm.actors.ledger import Ledger, Whole
 from swarm.eventlog.events import IssueClosed, IssueOpened
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.tail import Tail, read_all
@@ -26,7 +26,7 @@ def logs(tmp_path: Path) -> Iterator[list[Log]]:
 
 
 def ledger(log: Log, folder: Path) -> Ledger:
-    return Ledger(log, Tail(str(folder)), "run-1", lambda: BEGIN + 5)
+    return Ledger(log, Whole(Tail(str(folder))), "run-1", lambda: BEGIN + 5)
 
 
 def close_all(board: Board, _now: float) -> list[Command]:

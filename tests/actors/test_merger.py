@@ -243,7 +243,7 @@ def test_the_test_runs_on_exactly_the_merge_in_the_mergers_own_worktree(bench: A
     ],
 )
 def test_what_a_test_means(bench: Any, verdict: Verdict, final: bool | None) -> None:
-    tested, *rejected = said(JudgeTest("a", 1, BASE, MERGE, "make test", verdict, "cause"), bench)
+    *rejected, tested = said(JudgeTest("a", 1, BASE, MERGE, "make test", verdict, "cause"), bench)
     assert tested == MergeTested(1, BASE, MERGE, verdict.word, "make test", verdict.code, verdict.output)
     if final is None:
         assert rejected == []

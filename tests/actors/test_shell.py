@@ -9,7 +9,7 @@ import pytest
 
 from swarm.actors.command import Command, Said, Step
 from swarm.actors.hands import Hands
-from swarm.actors.ledger import Ledger
+from swarm.actors.ledger import Ledger, Whole
 from swarm.actors.shell import PATIENCE, Staff
 from swarm.eventlog.errors import LogError, SwarmError, UsageError
 from swarm.eventlog.events import ActorCrashed, IssueLinked
@@ -61,7 +61,7 @@ class Stand:
         self.folder = str(folder / "log")
         self.toy, self.now = Toy(), BEGIN
         self.crashes: list[tuple[str, BaseException]] = []
-        self.ledger = Ledger(bench.log, Tail(self.folder), "run-1", lambda: self.now)
+        self.ledger = Ledger(bench.log, Whole(Tail(self.folder)), "run-1", lambda: self.now)
         self.staff = Staff(self.ledger, bench.hands, lambda: self.now, lambda *crash: self.crashes.append(crash))
 
     def settle(self) -> None:
@@ -235,7 +235,9 @@ def test_dismissal_waits_for_what_is_being_done_and_begins_nothing_more(bench: A
     stand.staff.hire(stand.toy)
     begun.wait(timeout=10)
     leaving = threading.Thread(target=stand.staff.dismiss)
+    pool = next(iter(stand.staff._members.values()))[0]._actor_weakref()._pool
     leaving.start()
+    until(lambda: pool._shutdown, what="the word to stop")
     assert leaving.is_alive()
     release.set()
     leaving.join(timeout=10)

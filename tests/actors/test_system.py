@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
@@ -85,7 +86,10 @@ class Scene:
 
     def system(self) -> System:
         made = hands(self.repository, self.sessions, str(self.folder))
-        return System(self.log, str(self.folder), made, self.settings, self.now, self.shown.append)
+        cache = str(self.folder.parent / "cache")
+        return System(
+            self.log, str(self.folder), cache, made, self.settings, self.now, self.shown.append, time.monotonic
+        )
 
     def issue(self, name: str) -> None:
         self.say(IssueOpened(f"Do {name}", "true"), name)

@@ -254,7 +254,7 @@ def test_a_letter_to_an_agent_that_is_not_at_work_is_dead_and_sender_and_person_
     h.to("landed")
     h.add(IssueClosed(h.generation("a")), "a")
     letter = h.letter("agent-builder-1", source="agent/kim", body="Are you there?", kind="help_request")
-    (about, dead), (_, notice) = due(h)
+    (_, notice), (about, dead) = due(h)
     assert (about, dead) == (letter, MailDeadLettered(letter, "agent-builder-1", "builder-1 is not at work"))
     assert isinstance(notice, MailSent)
     assert (notice.to, notice.kind, notice.reply_to) == (["agent-kim", "human"], "event", letter)
@@ -284,7 +284,7 @@ def test_a_letter_to_an_issue_that_is_done_is_dead(h: History) -> None:
     h.letter("issue:a")
     assert due(h) == []
     h.add(IssueClosed(h.generation("a")), "a")
-    assert [type(fact) for _, fact in due(h)] == [MailDeadLettered, MailSent]
+    assert [type(fact) for _, fact in due(h)] == [MailSent, MailDeadLettered]
 
 
 def test_pains_5_a_letter_to_a_group_is_dead_once_nobody_is_at_work_whom_it_reached(h: History) -> None:
@@ -292,7 +292,7 @@ def test_pains_5_a_letter_to_a_group_is_dead_once_nobody_is_at_work_whom_it_reac
     letter = h.letter("@builders", body="Who is there?")
     assert due(h) == [], "it waits for the one whom it reached"
     h.to("landed")
-    (about, dead), (_, notice) = due(h)
+    (_, notice), (about, dead) = due(h)
     assert (about, dead) == (letter, MailDeadLettered(letter, "@builders", "it reached no builder who is at work"))
     assert isinstance(notice, MailSent)
     assert (notice.to, "Who is there?" in notice.body) == (["human"], True)

@@ -97,15 +97,32 @@ def test_an_exit_record_counts_more_than_the_word_that_a_session_was_lost(histor
 
 def test_only_what_the_agent_printed_or_wrote_is_a_sign_of_life(history: History) -> None:
     """Pain 9: a watchdog's own events do not feed it."""
+
+    def sign() -> str:
+        found = state(history)
+        return found.sign(found.attempts["sw-a", 1])
+
+    history.said(MailSent(to=["human"], body="done"), source="agent/builder-1")
     history.all([ASSIGNED, STARTED])
     history.said(SessionKillRequested(**WHO, reason="silent"), source="watchdog")
     history.said(MailSent(to=["agent-builder-1"], body="are you there?"), source="watchdog")
-    assert "sw-a-1" not in state(history).signs
-    assert "agent/builder-1" not in state(history).signs
+    assert sign() == "", "what it wrote before it got this work counts no more"
     printed = history.said(SessionProgressed(**WHO, output=10), source="session/sw-a-1")
+    assert sign() == printed
     wrote = history.said(MailSent(to=["human"], body="yes"), source="agent/builder-1")
-    assert state(history).signs["sw-a-1"] == printed
-    assert state(history).signs["agent/builder-1"] == wrote
+    assert sign() == wrote
+
+
+def test_the_newest_attempt_of_an_agent_is_the_one_it_was_given_last(history: History) -> None:
+    history.said(ASSIGNED)
+    history.said(ASSIGNED, "sw-b")
+    last = state(history).last("builder-1")
+    assert last
+    assert last.issue == "sw-b"
+    given_twice = IssueAssigned(attempt=1, generation="g", agent="builder-2", role="builder", runtime="shell")
+    history.said(given_twice, "sw-b")
+    assert state(history).last("builder-1") is None, "two clones gave it away, and the other one's word counts"
+    assert state(history).names() == ["builder-2"]
 
 
 def test_the_sessions_that_run_are_those_of_live_attempts_that_have_not_ended(history: History) -> None:

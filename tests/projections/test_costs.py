@@ -41,4 +41,23 @@ def test_an_unknown_price_is_counted_as_unknown() -> None:
 
 def test_use_belongs_to_the_agent_who_had_the_attempt() -> None:
     found = state(used(calls=2))
-    assert {name: total.calls for name, total in found.by(found.agent).items()} == {"builder-1": 2}
+    assert {name: total.calls for name, total in found.by_agent().items()} == {"builder-1": 2}
+
+
+def test_a_session_of_the_same_name_elsewhere_has_an_account_of_its_own() -> None:
+    history = History()
+    history.said(used(calls=1), "sw-a")
+    history.said(used(calls=2, origin="proxy"), "sw-b")
+    assert history.board[costs.State].total().calls == 3
+
+
+def test_a_sum_of_money_does_not_depend_on_the_order_of_what_is_added() -> None:
+    prices = [0.1, 0.2, 0.3, 1e-9, 1e6]
+    one = state(*(used(model=str(price), cost=price) for price in prices)).total()
+    other = state(*(used(model=str(price), cost=price) for price in reversed(prices))).total()
+    assert one.cost == other.cost == 1000000.600000001
+
+
+def test_a_price_that_cannot_be_true_is_unknown() -> None:
+    total = state(used(cost=1e300), used(model="n", cost=-1e300)).total()
+    assert (total.cost, total.unpriced) == (0.0, 2)
