@@ -149,7 +149,7 @@ def test_verify_says_that_a_whole_log_is_whole(swarm: Any, home: Home) -> None:
     for number in range(3):
         home.append("human", [("sw-ddd4", IssueOpened(title=str(number)))])
     result = swarm("log", "verify")
-    letters = "note   0 letters: 0 unread, 0 dead, 0 delivered, 0 acked\n"
+    letters = "note   0 letters: 0 unread, 0 dead-lettered, 0 delivered, 0 acked\n"
     assert (result.code, result.out) == (0, letters + "the log is whole: 3 events in 1 files\n")
     none = {"unread": 0, "dead": 0, "delivered": 0, "acked": 0}
     assert swarm("log", "verify", "--json").json == {
@@ -170,7 +170,9 @@ def test_pains_3_verify_tells_what_became_of_the_letters(swarm: Any) -> None:
     swarm("mail", "check")
     result = swarm("log", "verify")
     assert result.code == 0
-    assert "5 letters: 1 unread, 1 dead, 2 delivered, 1 acked\n" in result.out, "one of them tells of the dead one"
+    assert "5 letters: 1 unread, 1 dead-lettered, 2 delivered, 1 acked\n" in result.out, (
+        "one of them tells of the dead one"
+    )
 
 
 def test_verify_finds_a_line_that_was_changed_by_hand(swarm: Any, home: Home) -> None:

@@ -108,7 +108,7 @@ def test_a_wrong_value_is_named_with_what_was_expected(tmp_path: Path, text: str
         ("[limits]\nzzz = 3", "limits.zzz", "known: attempt_minutes, gate_minutes, log_mb"),
         ("[llm]\nurl = ''\nbase_ur = ''", "llm.url", "known: base_url, key_env, spend_log, prices"),
         ("[runtimes.pi]\nbinry = ''", "runtimes.pi.binry", "did you mean binary?"),
-        ("max_agents = 3", "max_agents", "known: start, limits, llm, runtimes"),
+        ("max_agents = 3", "max_agents", "known: start, limits, log, sync, llm, runtimes"),
     ],
 )
 def test_an_unknown_setting_is_named_with_what_was_meant(tmp_path: Path, text: str, key: str, hint: str):
