@@ -1,91 +1,114 @@
-"""Appending and reading events, as rates beside a plain `os.write` and a plain `json.loads` of the same bytes.
+"""Appending one event: as a rate beside `os.write` of the same bytes, and by its median beside two databases.
 
-Rule: each pair is measured in turns within one run, so that the ratio holds on a busy machine where the rates do not.
+Rule: ours is the whole way (id, encoding, `prev`, lock, look at the tail, write); the others get the bytes ready made.
 """
 
-import json
-import os
-import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from pathlib import Path
 
 from swarm.eventlog.events import MailSent
-from swarm.eventlog.files import Draft, Log
-from swarm.eventlog.tail import Tail
+from swarm.eventlog.files import GROUP, NONE, Draft, Log
+from swarm.world import clock
 
-ROUNDS = 15
-EVENTS = 2000
+import scratch
+from measuring import Row, Size, compared, in_turns, microseconds, p50, per_second
+from peers import Raw, Recorder, Sqlite
+
 LETTER = Draft(
     MailSent(to=["coordinator"], body="The tests pass; over to you."), source="agent/kim", subject="sw-7f3a91c2"
 )
+BATCH = 100
+WARM = 2
 
 
-def measure() -> list[dict[str, Any]]:
-    """Rows for the table: medians of rates."""
-    with tempfile.TemporaryDirectory() as folder:
-        log = Log(folder, "n1", time.time, lambda: int.from_bytes(os.urandom(8), "big"))
+def measure(size: Size) -> list[Row]:
+    """Rows for the table."""
+    with scratch.folder() as folder:
+        return [*rates(folder, size), *medians(folder, size)]
+
+
+def log_in(folder: Path, durability: str) -> Log:
+    """The log in that folder, made if it is missing."""
+    folder.mkdir(exist_ok=True)
+    return Log(str(folder), "n1", clock.now, clock.entropy, durability)
+
+
+def appender(folder: Path, durability: str) -> Callable[[], object]:
+    """Appends one event. What a process does but once is done: it has looked at the end of the file, as it does after
+    every append of another, and has synced the file's name.
+    """
+    log = log_in(folder, durability)
+    for _ in range(WARM):
         log.append([LETTER])
-        log.append([LETTER])  # a line as most are: with `prev`
-        fd = os.open(os.path.join(folder, "raw"), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            with open(log.path, "rb") as file:
-                line = file.readlines()[-1]
-            alone = _compare(partial(_repeat, log.append, [LETTER], 1), partial(_repeat_write, fd, line, 1))
-            batch = _compare(
-                partial(_repeat, log.append, [LETTER] * 100, 100), partial(_repeat_write, fd, line * 100, 100)
-            )
-            events = len(Tail(folder).read())
-            read = _compare(lambda: Tail(folder).read(), partial(_loads, log.path), events)
-        finally:
-            os.close(fd)
-            log.close()
+        log.close()
+    log.append([LETTER])
+    return partial(log.append, [LETTER])
+
+
+def line_in(folder: Path) -> bytes:
+    """A line as most are: with `prev`."""
+    log = log_in(folder, NONE)
+    log.append([LETTER, LETTER])
+    log.close()
+    return Path(log.path).read_bytes().splitlines(keepends=True)[1]
+
+
+def rates(folder: Path, size: Size) -> list[Row]:
+    """Neither side syncs."""
+    events = size.of(2_000, 200)
+    line = line_in(folder / "line")
+    log, raw, raws = log_in(folder / "log", NONE), Raw(f"{folder}/raw", line), Raw(f"{folder}/raws", line * BATCH)
+    one, many = [LETTER], [LETTER] * BATCH
+    found = in_turns(
+        size.of(25, 2),
+        {
+            "log": partial(_rate, partial(log.append, one), events),
+            "raw": partial(_rate, raw.append, events),
+            "batch": partial(_rate, partial(log.append, many), events // BATCH, BATCH),
+            "raws": partial(_rate, raws.append, events // BATCH, BATCH),
+        },
+    )
+    for each in (log, raw, raws):
+        each.close()
+    what = f"append one event of {len(line)} B in process"
+    write = "os.write of the same bytes"
     return [
-        _row("append one event of 250 B in process", "os.write of the same bytes", *alone, goal=0.08),
-        _row("append 100 events at once", "os.write of the same bytes", *batch),
-        _row("read and decode", "json.loads of each line", *read),
+        compared(what, write, found["log"], found["raw"], per_second, 0.08, more_is_better=True),
+        compared(f"append {BATCH} events at once", write, found["batch"], found["raws"], per_second, None, True),
     ]
 
 
-def _row(what: str, baseline: str, ours: float, theirs: float, goal: float | None = None) -> dict[str, Any]:
-    return {
-        "what": what,
-        "baseline": baseline,
-        "measured": f"{ours:,.0f}/s",
-        "base": f"{theirs:,.0f}/s",
-        "ratio": ours / theirs,
-        "goal": goal,
-        "more_is_better": True,
-    }
+def _rate(step: Callable[[], object], times: int, each: int = 1) -> float:
+    begun = time.perf_counter()
+    for _ in range(times):
+        step()
+    return times * each / (time.perf_counter() - begun)
 
 
-def _compare(ours: Callable[[], object], theirs: Callable[[], object], events: int = EVENTS) -> tuple[float, float]:
-    rates: tuple[list[float], list[float]] = ([], [])
-    for turn in range(ROUNDS):
-        for which in (0, 1) if turn % 2 else (1, 0):
-            started = time.perf_counter()
-            (ours, theirs)[which]()
-            rates[which].append(events / (time.perf_counter() - started))
-    return statistics.median(rates[0]), statistics.median(rates[1])
+def medians(folder: Path, size: Size) -> list[Row]:
+    """Nobody syncs at every event: `group` here, NORMAL there. The quicker, the greater is the ratio."""
+    events = size.of(1_000, 100)
+    line = line_in(folder / "line")
+    log = log_in(folder / "grouped", GROUP)
+    sqlite, recorder = Sqlite(f"{folder}/sqlite.db", data_of(line)), Recorder(f"{folder}/recorder.db", line)
+    steps = {"log": partial(log.append, [LETTER]), "sqlite": sqlite.append, "recorder": recorder.append}
+    found = in_turns(size.of(15, 2), {name: partial(p50, step, events) for name, step in steps.items()})
+    for each in (log, sqlite, recorder):
+        each.close()
+    return [
+        _quicker("SQLite, WAL, synchronous = NORMAL", found["log"], found["sqlite"], 4),
+        _quicker("eventsourcing's SQLite recorder", found["log"], found["recorder"], 15),
+    ]
 
 
-def _repeat(append: Callable[[list[Draft]], object], drafts: list[Draft], size: int) -> None:
-    for _ in range(EVENTS // size):
-        append(drafts)
+def data_of(line: bytes) -> str:
+    """The fact in a line, as JSON."""
+    return line[line.index(b'"data":') + 7 : -2].decode()
 
 
-def _repeat_write(fd: int, block: bytes, size: int) -> None:
-    for _ in range(EVENTS // size):
-        os.write(fd, block)
-
-
-def _loads(path: str) -> list[object]:
-    with open(path, "rb") as file:
-        return [json.loads(line) for line in file]
-
-
-if __name__ == "__main__":
-    for row in measure():
-        print(row)
+def _quicker(baseline: str, mine: list[float], theirs: list[float], goal: float) -> Row:
+    """How many times quicker: the ratio is theirs to ours."""
+    row = compared("append one event, p50: times quicker", baseline, theirs, mine, microseconds, goal, True)
+    return row | {"measured": row["base"], "base": row["measured"]}

@@ -4,56 +4,46 @@ The baseline is the agents' own time if nothing else took any: 40 / 4 = 10 s.
 """
 
 import subprocess
-import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from swarm.eventlog.events import IssueOpened
-from swarm.eventlog.files import Draft, Log
+from swarm.eventlog.files import Draft
 from swarm.eventlog.ids import time_of
-from swarm.eventlog.place import find, node_of
+from swarm.eventlog.place import find
 from swarm.eventlog.tail import read_all
-from swarm.world import clock
+from swarm.world.node import open_log
 
-from scratch import repository, swarm
+import scratch
+from measuring import ENV, Row, Size, row
 
-ISSUES, SECONDS, AGENTS = 40, 1.0, 4
+SECONDS, AGENTS = 1.0, 4
 
 
-def measure() -> list[dict[str, Any]]:
+def measure(size: Size) -> list[Row]:
     """Rows for the table."""
-    rows = []
+    issues, rows = size.of(40, 4), []
     for test in ("", "true"):
-        with tempfile.TemporaryDirectory() as folder:
-            root = repository(Path(folder) / "repo", files=1000)
-            wall = run(root, test)
-        ideal = ISSUES * SECONDS / AGENTS
-        rows.append(
-            {
-                "what": f"{ISSUES} issues of {SECONDS:.0f} s, {AGENTS} agents"
-                + (", gated twice" if test else ", no gate"),
-                "baseline": "the agents' own time",
-                "measured": f"{wall:.1f} s",
-                "base": f"{ideal:.1f} s",
-                "ratio": wall / ideal,
-                "goal": None if test else 1.6,
-            }
-        )
+        with scratch.folder() as folder:
+            wall = run(scratch.repository(folder / "repository", files=1000), issues, test)
+        ideal = issues * SECONDS / AGENTS
+        what = f"{issues} issues of {SECONDS:.0f} s, {AGENTS} agents" + (", gated twice" if test else ", no gate")
+        goal = None if test else 1.6
+        rows.append(row(what, "the agents' own time", f"{wall:.1f} s", f"{ideal:.1f} s", wall / ideal, goal))
     return rows
 
 
-def run(root: Path, test: str) -> float:
+def run(root: Path, issues: int, test: str) -> float:
     """Seconds from the start of `swarm start` to the last landing."""
     place = find(str(root), {})
-    log = Log(place.log, node_of(place, clock.entropy), clock.now, clock.entropy)
-    for number in range(ISSUES):
+    log = open_log(place)
+    for number in range(issues):
         body = f"sleep {SECONDS}; echo {number} > new{number}.txt"
         log.append([Draft(IssueOpened(title=f"Write {number}", body=body), "human", f"sw-{number:08x}")])
     log.close()
     begun = time.time()
     options = ["--until-idle", "--max-agents", str(AGENTS), *(["--test", test] if test else [])]
-    subprocess.run([swarm(), "start", *options], cwd=root, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([scratch.swarm(), "start", *options], cwd=root, env=ENV, check=True, stdout=subprocess.DEVNULL)
     landed = [event for event in read_all(place.log) if event.type == "merge.landed"]
-    assert len(landed) == ISSUES
+    assert len(landed) == issues
     return time_of(landed[-1].id) - begun

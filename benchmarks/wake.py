@@ -10,40 +10,72 @@ import ctypes
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
 from swarm.actors.command import Command, Said
 from swarm.actors.hands import Hands
 from swarm.actors.ledger import Ledger
-from swarm.actors.shell import Staff
+from swarm.actors.shell import Actor, Staff
 from swarm.eventlog.events import MailSent
-from swarm.eventlog.files import Draft, Log
-from swarm.eventlog.tail import Tail
+from swarm.eventlog.files import NONE, Draft, Log
 from swarm.eventlog.watcher import Watcher
 from swarm.projections import Board, mail
 from swarm.world import clock
+from swarm.world.checkpoints import Keeper
+
+import scratch
+from measuring import ENV, Row, Size, Times, compared, in_turns, microseconds
 
 GAP = 0.004
 IN_MODIFY = 0x2
+PERCENTILES = (50, 99)
+
+
+def measure(size: Size) -> list[Row]:
+    """Rows for the table: p50 and p99, ours against the baseline, round by round."""
+    count, rounds = size.of(600, 100), size.of(7, 1)
+    found: dict[int, Times] = {percent: {"ours": [], "raw": []} for percent in PERCENTILES}
+
+    def note(side: str, latencies: list[float]) -> float:
+        cuts = quantiles(latencies, n=100)
+        for percent in PERCENTILES:
+            found[percent][side].append(cuts[percent - 1])
+        return 0.0
+
+    in_turns(rounds, {"ours": lambda: note("ours", ours(count)), "raw": lambda: note("raw", raw(count))})
+    return [
+        compared(
+            f"append to actor, p{percent} of {rounds} x {count} events",
+            "raw inotify by ctypes",
+            times["ours"][1:],
+            times["raw"][1:],
+            microseconds,
+            5,
+        )
+        for percent, times in found.items()
+    ]
+
+
+# --- the writers, in processes of their own -------------------------------------------------------
 
 
 def append_events(folder: str, count: int) -> None:
-    """In a process of its own: letters whose body is the time of their append, in nanoseconds."""
-    log = Log(folder, "writer", clock.now, clock.entropy)
+    """Letters whose body is the time of their append, in nanoseconds."""
+    log = Log(folder, "writer", clock.now, clock.entropy, NONE)
     for _ in range(count):
         time.sleep(GAP)
         log.append([Draft(MailSent(to=["human"], body=str(time.monotonic_ns())), "human")])
     log.close()
 
 
-def append_raw(path: str, count: int) -> None:
+def append_raw(folder: str, count: int) -> None:
     """The same for the baseline: plain lines by write(2)."""
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    fd = os.open(os.path.join(folder, "raw.jsonl"), os.O_WRONLY | os.O_APPEND)
     for _ in range(count):
         time.sleep(GAP)
         os.write(fd, b"%d %s\n" % (time.monotonic_ns(), b"x" * 230))
@@ -51,25 +83,30 @@ def append_raw(path: str, count: int) -> None:
 
 
 @contextlib.contextmanager
-def writer(what: str, where: str, count: int) -> Iterator[None]:
-    """Run one of the two in a child process."""
-    child = subprocess.Popen([sys.executable, "-P", __file__, what, where, str(count)])
+def child(script: str, *arguments: object) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a script of this folder beside the block, and wait for its end."""
+    process = subprocess.Popen([sys.executable, script, *map(str, arguments)], env=ENV, stdout=subprocess.PIPE)
     try:
-        yield
+        yield process
     finally:
-        child.wait()
+        if process.returncode is None:
+            process.communicate()
+    assert not process.returncode, f"{script} failed"
+
+
+# --- the readers ----------------------------------------------------------------------------------
 
 
 def raw(count: int) -> list[float]:
     """Latencies in microseconds of the raw loop."""
     libc = ctypes.CDLL(None, use_errno=True)
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "raw.jsonl")
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+    with scratch.folder() as folder:
+        path = folder / "raw.jsonl"
+        path.touch()
         notify = libc.inotify_init1(os.O_CLOEXEC)
-        libc.inotify_add_watch(notify, path.encode(), IN_MODIFY)
-        reader, found = os.open(path, os.O_RDONLY), []
-        with writer("raw", path, count):
+        libc.inotify_add_watch(notify, bytes(path), IN_MODIFY)
+        reader, found = os.open(path, os.O_RDONLY), list[float]()
+        with child(__file__, "raw", folder, count):
             while len(found) < count:
                 os.read(notify, 65536)
                 lines = os.read(reader, 1 << 20).splitlines()
@@ -80,10 +117,26 @@ def raw(count: int) -> list[float]:
     return found
 
 
-class Handler:
-    """An actor that notes when it first sees each letter."""
+class Idle:
+    """What is the same in the actors here: they look at the state, and find nothing to do."""
 
     NAME, AT_ONCE = "handler", 1
+
+    def due(self, _board: Board, _now: float) -> list[Command]:
+        """A look at the state."""
+        return []
+
+    def perform(self, command: Command, hands: Hands) -> list[Said]:
+        """Never asked."""
+        raise NotImplementedError
+
+    def refused(self, command: Command, error: Exception) -> list[Said]:
+        """Never asked."""
+        raise NotImplementedError
+
+
+class Reader(Idle):
+    """Notes when it first sees each letter."""
 
     def __init__(self, count: int) -> None:
         self.latencies: list[float] = []
@@ -102,60 +155,39 @@ class Handler:
             self.done.set()
         return []
 
-    def perform(self, command: Command, hands: Hands) -> list[Said]:
-        """Never asked."""
-        raise NotImplementedError
 
-    def refused(self, command: Command, error: Exception) -> list[Said]:
-        """Never asked."""
-        raise NotImplementedError
+@contextlib.contextmanager
+def at_work(folder: Path, actor: Actor) -> Iterator[Ledger]:
+    """The whole way from the files to that actor: watchdog, the ledger, Pykka."""
+    crashes = list[Any]()
+    with scratch.folder() as cache:
+        log = Log(str(folder), "reader", clock.now, clock.entropy, NONE)
+        keeper = Keeper(str(folder), str(cache), here="reader", owner=True)
+        ledger = Ledger(log, keeper, "run", clock.now)
+        staff = Staff(ledger, _no_hands(), clock.now, lambda *crash: crashes.append(crash))
+        staff.hire(actor)
+        try:
+            with Watcher(str(folder), staff.ring):
+                yield ledger
+        finally:
+            staff.dismiss()
+            keeper.close()
+            log.close()
+    assert not crashes, crashes
 
 
 def ours(count: int) -> list[float]:
     """Latencies in microseconds through watchdog, the ledger and a Pykka actor."""
-    with tempfile.TemporaryDirectory() as folder:
-        log = Log(folder, "reader", clock.now, clock.entropy)
-        handler, crashes = Handler(count), list[Any]()
-        ledger = Ledger(log, Tail(folder), "run", clock.now)
-        staff = Staff(ledger, _no_hands(), clock.now, lambda *crash: crashes.append(crash))
-        staff.hire(handler)
-        with Watcher(folder, staff.ring), writer("events", folder, count):
-            handler.done.wait(count * GAP * 10 + 30)
-        staff.dismiss()
-        log.close()
-        assert not crashes, crashes
-    return handler.latencies
+    with scratch.folder() as folder:
+        reader = Reader(count)
+        with at_work(folder, reader), child(__file__, "events", folder, count):
+            assert reader.done.wait(count * GAP * 10 + 30), f"{count - len(reader.latencies)} events never came"
+    return reader.latencies
 
 
 def _no_hands() -> Hands:
-    return None  # type: ignore[return-value]  # the handler never acts
-
-
-def measure(count: int = 3000) -> list[dict[str, Any]]:
-    """Rows for the table: p50 and p99, ours against the baseline, in the same run."""
-    base, mine = raw(count), ours(count)
-    rows = []
-    for name, at in (("p50", 49), ("p99", 98)):
-        low, high = quantiles(base, n=100)[at], quantiles(mine, n=100)[at]
-        rows.append(
-            {
-                "what": f"append to actor, {name}, {len(mine)} of {count} events",
-                "baseline": "raw inotify by ctypes",
-                "measured": f"{high:.0f} us",
-                "base": f"{low:.0f} us",
-                "ratio": high / low,
-                "goal": 8.0,
-                "lost": count - len(mine),
-            }
-        )
-    return rows
-
-
-def main() -> None:
-    """The writers' entry point."""
-    what, where, count = sys.argv[1:4]
-    (append_raw if what == "raw" else append_events)(where, int(count))
+    return None  # type: ignore[return-value]  # the actor never acts
 
 
 if __name__ == "__main__":
-    main()
+    (append_raw if sys.argv[1] == "raw" else append_events)(sys.argv[2], int(sys.argv[3]))
