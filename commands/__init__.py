@@ -37,6 +37,8 @@ class Home:
         self.place = place or find(os.getcwd(), os.environ)
         self._folds: dict[tuple[tuple[str, ...], bool], Keeper] = {}
         self._newest = ""
+        if context := click.get_current_context(silent=True):
+            context.call_on_close(self.close)
 
     def board(self, only: Iterable[str] = (), whole: bool = False) -> Board:
         """The state of everything, or of the named projections alone (the other events are not even decoded).
@@ -53,6 +55,11 @@ class Home:
         """Keep the board for those who come next, if it took long: after everything was printed."""
         for fold in self._folds.values():
             fold.save()
+
+    def close(self) -> None:
+        """Close what was opened; so does the end of the command that made it."""
+        for fold in self._folds.values():
+            fold.close()
 
     def _fold(self, names: tuple[str, ...], whole: bool) -> "Keeper":
         from ..world.checkpoints import Keeper

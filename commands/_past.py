@@ -25,6 +25,12 @@ class Past:
 
     def __init__(self, directory: str, cache: str = "") -> None:
         self.directory, self._cache = directory, cache
+        self._boards: list[Board] = []
+
+    def close(self) -> None:
+        """Close what was opened: the boards can no longer recall what rests."""
+        for board in self._boards:
+            board.close()
 
     @cached_property
     def _spans(self) -> Spans:
@@ -71,7 +77,8 @@ class Past:
             from ..world.shelf import Stale
 
             try:
-                return as_of(self.directory, self._cache, until)
+                self._boards.append(as_of(self.directory, self._cache, until))
+                return self._boards[-1]
             except Stale:
                 pass  # the log was changed under what is kept: it is folded from its beginning
         return Board().fold(self.between(START, until))

@@ -1,6 +1,5 @@
 """The log played again: the board as of any moment, what changed between two, a run at any speed, every decision."""
 
-import os
 import shutil
 import sys
 import time
@@ -55,7 +54,8 @@ def command(
     """
     _check(bool(at), bool(diff), follow, verify, speed is not None, bool(from_), json_)
     place = Home().place
-    past = Past(place.log, os.path.join(place.home, "cache"))
+    past = Past(place.log, place.cache)
+    click.get_current_context().call_on_close(past.close)
     if diff:
         return _diff(past, *diff, json_)
     if follow:

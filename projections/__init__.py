@@ -58,6 +58,9 @@ class Archive(Protocol):
     def ending(self, end: str) -> list[str]:
         """The keys and entries that end so."""
 
+    def close(self) -> None:
+        """Let go of it: nothing is asked for any more."""
+
 
 class _Nothing:
     """The archive of a board that forgets nothing."""
@@ -70,6 +73,9 @@ class _Nothing:
 
     def ending(self, _end: str) -> list[str]:
         return []
+
+    def close(self) -> None:
+        pass
 
 
 class Fold:
@@ -222,6 +228,11 @@ class Board:
 
     def __getitem__(self, state: type[S]) -> S:
         return cast(S, self._states[state])
+
+    def close(self) -> None:
+        """Let go of the archive: what rests can no longer be recalled."""
+        if self._archive is not None:
+            self._archive.close()
 
     def apply(self, event: Event[Any]) -> None:
         """Fold one event; again is harmless."""
