@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from hashlib import blake2b
+from io import BytesIO
 from typing import Any, Union, cast
 
 import msgspec
@@ -27,7 +28,6 @@ BLOCK = 64 * 1024
 """How much to decode at once: at this size the objects stay in the cache of the processor."""
 
 _HEAD = b'{"type":"'
-_SEAM = b"}\n" + _HEAD
 _encode = Encoder().encode
 _STRING = re.compile(rb'(?s)"[^"\\]*+(?:\\.[^"\\]*+)*+"?')
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -137,24 +137,20 @@ def decode_block(
 def _decode_all(block: bytes) -> list[Event[Any]] | None:
     """The events of these lines at once; None if any of them needs a closer look.
 
-    `decode_lines` would also take an event on two lines, or two on one. But where every line begins as ours and ends
-    with `}`, none can go on over the end of its line (in JSON no `{` ever follows a `}`), so each holds at least one
-    whole event; and if there are as many events as lines, exactly one. Nor can a line be nested too deep: the fields
-    that an event has are flat, and others are refused here (`forbid_unknown_fields`) before they are read.
+    Line by line, for msgspec's `decode_lines` also takes an event on two lines, or two on one, and to look for such
+    costs more than it gains. No line is nested too deep: the fields of an event are flat, and others are refused here
+    (`forbid_unknown_fields`) before they are read.
     """
     if not block:
         return []
     if len(block) > LONGEST_READ:
         return None
-    lines = block.count(b"\n") + 1
-    if not block.startswith(_HEAD) or block[-1:] != b"}" or block.count(_SEAM) != lines - 1:
-        return None  # (the seam is longer than need be: a longer needle is found quicker)
     try:
-        events = _decoder().decode_lines(block)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # (deep: what follows an event on its line)
+        events = list(map(_decoder().decode, BytesIO(block)))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # (deep: it looks for the type in a line)
         return None
     ids = [event.id for event in events]
-    return events if len(ids) == lines and are_ids(ids) and max(ids) <= LAST else None
+    return events if are_ids(ids) and max(ids) <= LAST else None
 
 
 def _decode_one(line: bytes, upcasts: Sequence[Upcast]) -> Event[Any] | str:
