@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from ..eventlog.events import RunStarted, RunStopped
 from ..eventlog.fact import Event, Unknown
 from ..eventlog.lines import Bad
 from ..mailbox.excerpt import excerpt
@@ -112,19 +113,28 @@ def _ask_node(
 
 
 def _decisions(lines: Iterable[Event[Any] | Bad]) -> Iterator[tuple[list[Event[Any]], bool]]:
-    """What was decided at once, and whether a torn line follows: then its writer was killed, and it was perhaps more.
+    """What was decided at once, and whether it was perhaps more: its writer was killed over it. Then a torn line
+    follows, or its run neither decides again nor stops.
 
     They stand one after the other, written in one go; the next answer of an actor has seen them.
     """
-    batch: list[Event[Any]] = []
+    batch, whole = list[Event[Any]](), False
     for line in lines:
-        if batch and (isinstance(line, Bad) or _origin(line) != _origin(batch[0])):
-            yield batch, isinstance(line, Bad)
-            batch = []
-        if not isinstance(line, Bad) and line.seen:
-            batch.append(line)
+        if isinstance(line, Bad):
+            if batch and not whole:
+                yield batch, True
+                batch = []
+            continue
+        started = isinstance(line.data, RunStarted)
+        if batch and (whole or _origin(line) != _origin(batch[0])):
+            whole = True
+            if line.seen or started or isinstance(line.data, RunStopped):
+                yield batch, started
+                batch = []
+        if line.seen:
+            batch, whole = [*batch, line], False
     if batch:
-        yield batch, False
+        yield batch, True
 
 
 def _origin(event: Event[Any]) -> tuple[str, dict[str, str]]:

@@ -14,7 +14,7 @@ from swarm.actors import coordinator
 from swarm.actors.again import DECIDERS, Verdict, decide_again
 from swarm.actors.command import Command, Decide, Step
 from swarm.actors.system import ACTORS
-from swarm.eventlog.events import IssueClosed, IssueOpened, MailSent
+from swarm.eventlog.events import IssueClosed, IssueOpened, MailSent, RunStarted, RunStopped
 from swarm.eventlog.fact import Event
 from swarm.eventlog.lines import Bad
 from swarm.eventlog.tail import read_all
@@ -74,6 +74,12 @@ def two_closed() -> Node:
     node.issue("b")
     node.decide()
     return node
+
+
+def followed_by(node: Node, fact: Any) -> Event[Any]:
+    """What comes after all that the node has."""
+    node.add(fact, "run-1", "system")
+    return node.events.pop()
 
 
 def log(*nodes: Node) -> dict[str, list[Event[Any] | Bad]]:
@@ -197,10 +203,30 @@ def test_a_copy_of_the_lines_changes_nothing(two_closed: Node) -> None:
 
 def test_a_batch_that_was_torn_is_not_held_against_anybody(two_closed: Node) -> None:
     lines = log(two_closed)["n1"]
+    stopped = followed_by(two_closed, RunStopped("all is done", 0))
     assert read({"n1": [*lines[:-1], TORN]}, actors=CLOSER).difference is None
-    assert read({"n1": lines[:-1]}, actors=CLOSER).difference is not None
-    assert read({"n1": [TORN, *lines[:-1]]}, actors=CLOSER).difference is not None
+    assert read({"n1": [TORN, *lines[:-1], stopped]}, actors=CLOSER).difference is not None
     assert read({"n1": [*lines[:2], lines[3], TORN]}, actors=CLOSER).difference is not None
+
+
+def test_nor_is_one_that_was_cut_between_two_lines(two_closed: Node) -> None:
+    lines = log(two_closed)["n1"]
+    mail = followed_by(two_closed, MailSent(to=["human"], body="I live, says the agent."))
+    again = followed_by(two_closed, RunStarted(1, "boot", 1, "0", "main", "shell", 1, 1))
+    stopped = followed_by(two_closed, RunStopped("all is done", 0))
+    for after in ([], [mail], [again], [mail, TORN], [mail, again], [again, stopped]):
+        assert read({"n1": [*lines[:-1], *after]}, actors=CLOSER).difference is None
+        assert read({"n1": [*lines[:2], lines[3], *after]}, actors=CLOSER).difference is not None
+
+
+def test_one_whose_run_went_on_is(two_closed: Node) -> None:
+    lines = log(two_closed)["n1"]
+    mail = followed_by(two_closed, MailSent(to=["human"], body="I live, says the agent."))
+    stopped = followed_by(two_closed, RunStopped("all is done", 0))
+    two_closed.issue("c")
+    two_closed.decide()
+    for after in ([stopped], [mail, stopped], [mail, TORN, stopped], two_closed.events[len(lines) :]):
+        assert read({"n1": [*lines[:-1], *after]}, actors=CLOSER).difference is not None
 
 
 def test_decisions_of_actors_that_are_no_more_are_noted(two_closed: Node) -> None:
@@ -266,7 +292,8 @@ def test_one_less_one_more_and_another_order_are_differences(two_closed: Node) -
     assert less
     assert (less.number, less.decided, less.due) == (1, None, [])
     assert less.recorded
-    more = read(log(two_closed), actors=but(lambda due: [*due, Decide("c", IssueOpened("c"))])).difference
+    whole = {"n1": [*two_closed.events, followed_by(two_closed, RunStopped("all is done", 0))]}
+    more = read(whole, actors=but(lambda due: [*due, Decide("c", IssueOpened("c"))])).difference
     assert more
     assert (more.number, more.recorded, more.event) == (2, None, two_closed.events[3])
     turned = read(log(two_closed), actors=but(lambda due: due[::-1])).difference
