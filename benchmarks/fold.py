@@ -27,7 +27,7 @@ def measure(size: Size) -> list[Row]:
     """Rows for the table."""
     folder = scratch.log_of(size.of(100_000, 1_000))
     events = sum(len(batch) for batch in Tail(str(folder)).batches())
-    long = size.of(5_000, 200)
+    long = size.of(20_000, 200)
     with scratch.folder() as database:
         works = Works(f"{database}/events.db")
         found = _in_turns(folder, events, partial(works.repository.get, works.write(long)), long, size)

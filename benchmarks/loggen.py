@@ -150,11 +150,12 @@ class _Writer:
             good = self._chance.random() > 1 / 8
             yield from self._attempt(issue, number, agent, generation, good)
             if good:
-                yield "coordinator", issue, IssueClosed(generation=generation, reason="landed", commit=_sha(issue))
+                yield "coordinator", issue, IssueClosed(generation=generation, reason="landed", commit=_sha(f"merge {issue}"))
                 break
             yield "watchdog", issue, AttemptRetried(attempt=number, reason="the tests fail (exit code 1)")
             number += 1
-        yield "builder", issue, WorktreeRemoved(attempt=number, path=_path(issue, number), secured=_sha(issue))
+        secured = _sha(f"{issue}-{number}")
+        yield "builder", issue, WorktreeRemoved(attempt=number, path=_path(issue, number), secured=secured)
 
     def _attempt(self, issue: str, number: int, agent: str, generation: str, good: bool) -> Iterator[Step]:
         commit = _sha(f"{issue}-{number}")

@@ -33,11 +33,11 @@ class Size(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What a process took: seconds on the clock, seconds of processor time, and bytes of memory at its peak."""
+    """What a process took: seconds on the clock, seconds of processor time; and what it printed."""
 
     wall: float
     cpu: float
-    memory: int
+    words: bytes
 
 
 def in_turns(rounds: int, sides: Mapping[str, Callable[[], float]]) -> Times:
@@ -96,17 +96,17 @@ def spent(argv: list[str], cwd: Path | None = None) -> Spent:
     """Run the program to its end; raises CalledProcessError if it did not end well."""
     begun = time.perf_counter()
     child = subprocess.Popen(
-        argv, cwd=cwd, env=ENV, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        argv, cwd=cwd, env=ENV, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    assert child.stderr
-    with child.stderr:
-        words = child.stderr.read()
+    assert child.stdout
+    with child.stdout:
+        words = child.stdout.read()
     _, status, usage = os.wait4(child.pid, 0)
     wall = time.perf_counter() - begun
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
-        raise subprocess.CalledProcessError(child.returncode, argv, stderr=words)
-    return Spent(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+        raise subprocess.CalledProcessError(child.returncode, argv, output=words)
+    return Spent(wall, usage.ru_utime + usage.ru_stime, words)
 
 
 def cpu_of(work: Callable[[], object]) -> float:

@@ -30,7 +30,7 @@ def _of(events: int, how_much: Size) -> list[Row]:
 
     def rebuild() -> float:
         done = cold(log)
-        memory.append(done.memory)
+        memory.append(int(done.words) * 1024)
         return done.cpu
 
     with scratch.folder() as folder:
