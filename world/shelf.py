@@ -88,7 +88,7 @@ class Store:
     def __init__(self, path: str, writable: bool = False) -> None:
         import sqlite3  # here, because it takes as long as all the rest of us
 
-        self._error = sqlite3.Error
+        self._path, self._error = path, sqlite3.Error
         try:
             self._db = sqlite3.connect(
                 f"file:{_in_uri(path)}?mode={'rw' if writable else 'ro'}",
@@ -128,6 +128,11 @@ class Store:
     def close(self) -> None:
         """What was not committed is forgotten."""
         self._db.close()
+
+    def discard(self) -> None:
+        """Have the next one begin anew."""
+        with suppress(OSError):
+            os.unlink(self._path)
 
     def __del__(self) -> None:
         if "_db" in self.__dict__:
@@ -248,14 +253,15 @@ class Shelf:
     # --- the archive ---
 
     def recall(self, key: str) -> list[Event[Any]]:
-        """All events of that key. Raises Stale if the log is not what it was."""
+        """All events of that key. Raises Stale if the log is not what it was; the store is discarded then."""
         if self._slots and not self._slots[hash(key) % _SLOTS]:
             return []
-        found: list[Event[Any]] = []
-        for ranges in self._pages(key):
-            for part in ranges:
-                found += _events(self._read(part), key)
-        return found
+        try:
+            where = [part for ranges in self._pages(key) for part in ranges]
+            return [event for part in where for event in _events(self._read(part), key)]
+        except Stale:
+            self._store.discard()
+            raise
 
     def between(self, first: str, last: str) -> list[str]:
         """The keys from `first` up to, and without, `last`, in order."""

@@ -137,6 +137,23 @@ def test_a_file_that_changes_under_an_open_board_is_noticed_when_it_is_needed(lo
     keeper.close()
 
 
+def test_one_that_was_changed_with_its_time_kept_is_noticed_once(log: str, cache: str) -> None:
+    one = some_done(log, 1)[0]
+    for path in [Path(log, name) for name in node_files(log)]:
+        before = path.stat()
+        path.write_bytes(path.read_bytes().replace(one.encode(), b"sw-" + b"0" * (len(one) - 3)))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    keeper = opened(log, cache)
+    with pytest.raises(Stale, match="does not fit") as raised:
+        keeper.board.recall(one)
+    assert raised.value.hint == "run it again: it is made anew"
+    keeper.close()
+    again = opened(log, cache)
+    again.board.recall(one)
+    assert shown(again.board) == shown(whole(log))
+    again.close()
+
+
 # --- several at once ------------------------------------------------------------------------------
 
 
