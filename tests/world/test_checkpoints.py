@@ -16,7 +16,7 @@ from swarm.eventlog.events import (
     MailSent,
     UsageReported,
 )
-from swarm.eventlog.segments import node_of_file, sealed_name
+from swarm.eventlog.segments import is_sealed, node_of_file, sealed_name
 from swarm.eventlog.tail import Tail, node_files
 from swarm.mailbox import addresses, letters, views
 from swarm.projections import costs, issues, key_of, mail
@@ -99,6 +99,21 @@ def test_only_what_came_since_is_read(log: str, cache: str) -> None:
     keeper = opened(log, cache)
     assert keeper.fresh == 1
     assert shown(keeper.board) == shown(whole(log))
+    keeper.close()
+
+
+def test_pains_29_a_warm_start_reads_no_segment_that_a_checkpoint_covers(
+    log: str, cache: str, long_screen: list[str]
+) -> None:
+    """However long the log: were any of them read, its zeros would be noticed."""
+    sealed = [Path(log, name) for name in node_files(log) if is_sealed(name)]
+    assert len(sealed) > 10
+    for path in sealed:
+        before = path.stat()
+        path.write_bytes(bytes(before.st_size))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    keeper = opened(log, cache)
+    assert (shown(keeper.board), keeper.fresh) == (long_screen, 0)
     keeper.close()
 
 
