@@ -1,6 +1,7 @@
 """A process that has the board of a log, and ends: `boot.py FOLDER CACHE`. Rule: it imports only what that takes,
-so that its time and its memory are those of a boot: a cold one where the cache is empty, else a warm one. Last it prints
-its memory at the peak, in kB: what the system tells of a child counts the memory of the parent it was forked from, too.
+so that its time and its memory are those of a boot: a cold one where the cache is empty, else a warm one.
+
+Last it prints its memory at the peak, in kB: what the system tells of a child counts that of its parent too.
 """
 
 import os

@@ -150,7 +150,8 @@ class _Writer:
             good = self._chance.random() > 1 / 8
             yield from self._attempt(issue, number, agent, generation, good)
             if good:
-                yield "coordinator", issue, IssueClosed(generation=generation, reason="landed", commit=_sha(f"merge {issue}"))
+                closed = IssueClosed(generation=generation, reason="landed", commit=_sha(f"merge {issue}"))
+                yield "coordinator", issue, closed
                 break
             yield "watchdog", issue, AttemptRetried(attempt=number, reason="the tests fail (exit code 1)")
             number += 1

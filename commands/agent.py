@@ -40,7 +40,7 @@ def command() -> None:
 def list_(json_: bool) -> None:
     """Every agent: what it does, since when, and its last sign of life."""
     home = Home()
-    board = home.board(("agents",), whole=True)
+    board = home.board(("agents",))
     rows = views.agents_view(board, conditions(home.place.runs, board))
     if json_:
         emit(rows)

@@ -145,7 +145,8 @@ def _fresh_id(state: issues.State) -> str:
 @as_json
 def list_(status: str | None, label: str | None, json_: bool) -> None:
     """The issues, oldest first."""
-    state = Home().board(("issues",), whole=True)[issues.State]
+    rested = status in (None, issues.DONE)
+    state = Home().board(("issues",), whole=rested)[issues.State]
     found = [issue for issue in state.known() if not status or issue.status == STATUSES[status]]
     found = [issue for issue in found if not label or label in _opened(issue).labels]
     _print(state, found, json_, "no such issue" if state.all else "no issue yet")
@@ -155,7 +156,7 @@ def list_(status: str | None, label: str | None, json_: bool) -> None:
 @as_json
 def ready(json_: bool) -> None:
     """What could be given to an agent now, most urgent first."""
-    state = Home().board(("issues",), whole=True)[issues.State]
+    state = Home().board(("issues",))[issues.State]
     _print(state, state.ready(), json_, "nothing is ready")
 
 
@@ -164,8 +165,11 @@ def ready(json_: bool) -> None:
 @as_json
 def show(id: str, json_: bool) -> None:  # noqa: A002
     """All about one issue: its text, its attempts and what became of them, its letters."""
-    board = Home().board(("agents", "issues", "mail"), whole=True)
-    document = _document(board, issues.find(board[issues.State], id))
+    board = Home().board(("agents", "issues", "mail"))
+    issue = issues.find(board[issues.State], id)
+    for address in (f"about:{issue.id}", f"issue:{issue.id}"):
+        board[mail.State].fetch(address, "")
+    document = _document(board, issue)
     if json_:
         emit(document)
     else:

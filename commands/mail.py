@@ -13,7 +13,7 @@ from ..eventlog.files import Draft
 from ..eventlog.place import Place
 from ..eventlog.text import printable
 from ..mailbox import addresses, letters
-from ..projections import Board, issues, mail
+from ..projections import RECENT, Board, issues, mail
 from . import Home, as_json, body_of, emit, put, say, table, whoami
 
 GROUP = "Work"
@@ -138,7 +138,7 @@ def _mailbox(home: Home, given: str, option: str) -> str:
 @as_json
 def list_(to: str, from_: str, kind: str | None, issue: str, unread: bool, limit: int | None, json_: bool) -> None:
     """The letters, oldest first."""
-    board = Home().board(("issues", *MAILBOX), whole=True)
+    board = Home().board(("issues", *MAILBOX), whole=not unread)
     if issue:
         issue = issues.find(board[issues.State], issue).id
     to = addresses.check_recipient(board, to) if to else ""
@@ -172,7 +172,7 @@ def _addressed(board: Board, to: str, unread: bool) -> list[mail.Letter]:
 @as_json
 def show(n: int, json_: bool) -> None:
     """The last N letters (10), whole. It marks nothing as read."""
-    found = list(Home().board(("mail",), whole=True)[mail.State].sent())[-n:]
+    found = list(Home().board(("mail",), whole=n > RECENT)[mail.State].sent())[-n:]
     if json_:
         emit([letters.row(letter) for letter in found])
     else:

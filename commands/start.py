@@ -101,11 +101,12 @@ def _show(event: Event[Any]) -> None:
 
 def _report(board: Board, reason: str, until_idle: bool) -> int:
     """Say how it went; returns the exit code."""
-    known = list(board[issues.State].known())
-    left = [issue for issue in known if issue.status != issues.DONE]
-    say(f"{reason}: {len(known) - len(left)} of {len(known)} issues done")
+    state = board[issues.State]
+    counts = state.counts()
+    left = [issue for issue in state.known() if issue.status != issues.DONE]
+    say(f"{reason}: {counts[issues.DONE]} of {sum(counts.values())} issues done")
     for issue in left:
-        waits = board[issues.State].waiting(issue)
+        waits = state.waiting(issue)
         why = issue.reason or (f"needs {', '.join(waits)}" if waits else "")
         say(
             f"  {issue.id}  {issue.status:<11}  {issue.opened.title if issue.opened else ''}{': ' + why if why else ''}"

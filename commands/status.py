@@ -47,7 +47,7 @@ def _document(board: Board, machine: dict[str, str], runs_now: bool) -> dict[str
     return {
         "issues": views.counts_view(board),
         "agents": views.agents_view(board, machine),
-        "merges": views.merges_view(board),
+        "merges": views.merges_view(board, recent=True),
         "costs": views.costs_view(board),
         "mail": views.mail_view(board, LAST_LETTERS),
         "running": runs_now,

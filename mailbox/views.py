@@ -116,10 +116,13 @@ def _note(attempt: agents.Attempt, running: agents.Session | None, doing: str, e
     return progress.note if progress else ""
 
 
-def merges_view(board: Board) -> list[dict[str, Any]]:
-    """Everything that was ever queued to land, oldest first. `command` is for the person, where git holds it back."""
-    settings = board[runs.State].settings
-    return [_merge_row(merge, settings.target if settings else "") for merge in board[merges.State].history()]
+def merges_view(board: Board, recent: bool = False) -> list[dict[str, Any]]:
+    """Everything in memory that was ever queued to land, oldest first; or what waits and the newest alone. `command` is
+    for the person, where git holds it back.
+    """
+    settings, state = board[runs.State].settings, board[merges.State]
+    found = state.recent() if recent else state.history()
+    return [_merge_row(merge, settings.target if settings else "") for merge in found]
 
 
 def _merge_row(merge: merges.Merge, target: str) -> dict[str, Any]:

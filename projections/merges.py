@@ -114,6 +114,11 @@ class State(Fold):
         """
         return sorted((merge for merge in self.all.values() if merge.queued), key=_order)
 
+    def recent(self) -> list[Merge]:
+        """All that waits and the newest `RECENT`, oldest first: the same whatever else is in memory."""
+        found = {(merge.issue, merge.attempt): merge for merge in (*self.waiting.values(), *self._newest())}
+        return sorted(found.values(), key=_order)
+
     def landed(self) -> int:
         """How many have landed, ever."""
         return self.sums["landed"] + sum(merge.status == "landed" for merge in self.all.values() if merge.queued)
@@ -128,8 +133,10 @@ class State(Fold):
 
     def busy(self) -> set[str]:
         """What waits, and the newest."""
-        newest = nlargest(RECENT, (merge for merge in self.all.values() if merge.queued), key=_order)
-        return {merge.issue for merge in (*self.waiting.values(), *newest)}
+        return {merge.issue for merge in (*self.waiting.values(), *self._newest())}
+
+    def _newest(self) -> list[Merge]:
+        return nlargest(RECENT, (merge for merge in self.all.values() if merge.queued), key=_order)
 
     def count(self, key: str) -> Mapping[str, int]:
         """How many have landed."""

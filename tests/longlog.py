@@ -22,7 +22,7 @@ EVENTS = 60_000
 """20 MB: a log with a point on the way."""
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, events: int = EVENTS) -> None:
     """The long log, of two nodes."""
     path = Path(__file__).parents[1] / "benchmarks" / "loggen.py"
     spec = util.spec_from_file_location("loggen", path)
@@ -30,7 +30,7 @@ def write(folder: Path) -> None:
     assert spec.loader
     loggen = util.module_from_spec(spec)
     spec.loader.exec_module(loggen)
-    loggen.write(str(folder), EVENTS, 2)
+    loggen.write(str(folder), events, 2)
 
 
 def shown(board: Board) -> list[str]:
@@ -76,6 +76,15 @@ def growing(log: str) -> str:
 def some_done(log: str, count: int = 3) -> list[str]:
     """Issues that have been done for long."""
     return [issue.id for issue in whole(log)[issues.State].known() if issue.status == issues.DONE][:count]
+
+
+def zeroed(path: Path) -> None:
+    """Nothing but zeros, as long and as old as before: whoever reads the file notices, whoever trusts its mark does
+    not.
+    """
+    before = path.stat()
+    path.write_bytes(bytes(before.st_size))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def points(cache: str) -> int:

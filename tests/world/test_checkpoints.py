@@ -22,7 +22,7 @@ from swarm.mailbox import addresses, letters, views
 from swarm.projections import costs, issues, key_of, mail
 from swarm.world import checkpoints
 
-from longlog import add, growing, id_of, line, opened, points, shown, some_done, whole
+from longlog import add, growing, id_of, line, opened, points, shown, some_done, whole, zeroed
 
 # --- from cold, and warm --------------------------------------------------------------------------
 
@@ -109,9 +109,7 @@ def test_pains_29_a_warm_start_reads_no_segment_that_a_checkpoint_covers(
     sealed = [Path(log, name) for name in node_files(log) if is_sealed(name)]
     assert len(sealed) > 10
     for path in sealed:
-        before = path.stat()
-        path.write_bytes(bytes(before.st_size))
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        zeroed(path)
     keeper = opened(log, cache)
     assert (shown(keeper.board), keeper.fresh) == (long_screen, 0)
     keeper.close()
