@@ -8,6 +8,7 @@ Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 our bug (with a report f
 """
 
 import errno
+import gc
 import os
 import sys
 from importlib import import_module
@@ -79,7 +80,9 @@ def swarm() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """The `swarm` program: runs one command and exits."""
-    sys.exit(run(sys.argv[1:] if args is None else args))
+    code = run(sys.argv[1:] if args is None else args)
+    gc.freeze()  # or Python looks through all that was imported for garbage, only to end
+    sys.exit(code)
 
 
 def run(args: list[str], command: click.Command = swarm) -> int:

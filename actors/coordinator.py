@@ -165,6 +165,8 @@ def _cancel(board: Board) -> list[Command]:
 def _left(board: Board) -> Iterator[agents.Attempt]:
     """What other nodes began, and did not bring to an end, on issues that we took over."""
     settings = board[runs.State].settings
+    if not board[leases.State].of:
+        return  # with no lease on anything, nothing was taken over: so it is wherever the log is not shared
     for issue in _by_id(board) if settings else ():
         begun = issue.current.assigned if issue.current and not issue.mark else None
         if settings and begun and not nodes.is_ours(settings, begun.node):

@@ -25,11 +25,8 @@ class Fold(Protocol):
     board: Board
     tail: Tail
 
-    def read(self) -> list[Event[Any]]:
-        """Fold what came since the last call; returns it."""
-
     def anew(self) -> None:
-        """Fold everything again."""
+        """Fold everything again, into another board; the tail stays where it is."""
 
     def draft(self) -> checkpoints.Draft | None:
         """The board as a checkpoint, if there is anything to save."""
@@ -43,12 +40,6 @@ class Whole:
 
     def __init__(self, tail: Tail, here: str = "") -> None:
         self.board, self.tail = Board(here=here), tail
-
-    def read(self) -> list[Event[Any]]:
-        """Fold what came since the last call; returns it."""
-        found = self.tail.read()
-        self.board.fold(found)
-        return found
 
     def anew(self) -> None:
         """Nothing can be wrong with it."""
@@ -68,16 +59,31 @@ class Ledger:
         self._lock = threading.RLock()
         self.listeners: list[Callable[[Event[Any]], None]] = []
         self.catch_up()
-        if fold.board.newest:
-            log.observe(fold.board.newest)
+        for newest in filter(None, (fold.board.newest, *fold.tail.seen.values())):
+            log.observe(newest)  # of what the fold began with; where one is refused, the others count
 
     def catch_up(self) -> None:
-        """Fold what has been appended since."""
+        """Fold what has been appended since, some hundreds at a time: what is folded and dropped while it is still in
+        the processor's cache takes half the time.
+        """
         with self._lock:
-            for event in self._fold.read():
-                self._log.observe(event.id)
+            for found in self._fold.tail.batches():
+                try:
+                    self._fold.board.fold(found)
+                except Stale:
+                    self._fold.anew()
+                self._observe(found)
                 for listener in self.listeners:
-                    listener(event)
+                    for event in found:
+                        listener(event)
+
+    def _observe(self, found: Sequence[Event[Any]]) -> None:
+        """Sort after all of these from now on. Where the newest of all is too far ahead, each is asked about: one that
+        is refused must not hide the others.
+        """
+        if not self._log.observe(self._fold.board.newest):
+            for event in found:
+                self._log.observe(event.id)
 
     def ask(self, question: Callable[[Board, float], T]) -> T:
         """The answer to a question on the state as of now."""

@@ -5,7 +5,7 @@ wait for one slow checkout, and those of one key (an attempt) one after the othe
 tried again for a while (its `patience`), so that looking (is that session alive? does the landing go now?) never spins.
 """
 
-import threading
+import queue
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -40,13 +40,13 @@ class Desk:
     """What a shell and the system share: a bell, and the commands that led to nothing when last tried (until when)."""
 
     def __init__(self) -> None:
-        self._rung = threading.Event()
+        self._rung = False
         self.waiting: dict[Command, float] = {}
 
     def ring(self, ref: "pykka.ActorRef[Shell]") -> None:
         """There may be something due. A second ring before the first was answered adds no message."""
-        if not self._rung.is_set():
-            self._rung.set()
+        if not self._rung:
+            self._rung = True
             try:
                 ref.tell("ring")
             except pykka.ActorDeadError:
@@ -54,7 +54,7 @@ class Desk:
 
     def answered(self) -> None:
         """From here on a new ring counts."""
-        self._rung.clear()
+        self._rung = False
 
     def ripe(self, command: Command, now: float) -> bool:
         """Whether it may be tried (again)."""
@@ -72,6 +72,13 @@ class Shell(pykka.ThreadingActor):
     """Runs one actor. `on_crash(name, error)` is told when it raised; the system starts a new one."""
 
     use_daemon_thread = True
+
+    @staticmethod
+    def _create_actor_inbox() -> "queue.SimpleQueue[Any]":
+        """Pykka lets a kind of actor choose its inbox. The usual one is written in Python, and so is slower to wake who
+        waits for it.
+        """
+        return queue.SimpleQueue()
 
     def __init__(
         self,

@@ -115,8 +115,8 @@ class System:
             self._staff.dismiss()
 
     def _ring(self) -> None:
-        self._keeper.ring()
         self._beat()
+        self._keeper.ring()  # last: who acts comes before who tidies up
 
     def _beat(self) -> None:
         self._staff.ring()

@@ -1,17 +1,20 @@
 """After a burst, until everything is handled, beside a plain replay of the same bytes.
 
-Rule: the burst goes to many files in turn, so that the kernel can join no two notifications: its queue overflows, and
-what it drops nobody is told. The clock of the first row runs from the last write, that of the second from the first.
+Rule: the burst goes to many files in turn, so that the kernel can join no two notifications. Where its queue overflows
+(the row says how often) it drops them. The clock of the first row runs from the last write, that of the second from
+the first.
 """
 
-import logging
 import os
+import struct
 import sys
 import threading
 import time
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from watchdog.observers.inotify_c import InotifyConstants, InotifyFD
 
 from swarm.actors.command import Command
 from swarm.eventlog.fact import Event
@@ -26,6 +29,8 @@ from wake import Idle, at_work, child
 
 FILES = 16
 LONGEST = 120.0
+FULL = struct.pack("iIII", -1, InotifyConstants.IN_Q_OVERFLOW, 0, 0)
+"""What the kernel puts into its queue when that is full."""
 
 
 def measure(size: Size) -> list[Row]:
@@ -89,23 +94,24 @@ class Counter(Idle):
         return []
 
 
-class _Overflows(logging.Handler):
-    """Counts what watchdog says of them: it is all that it does about them."""
+class _Overflows:
+    """Counts how often the watcher reads that the kernel's queue was full."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.seen = 0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """A word of watchdog."""
-        self.seen += "overflow" in record.getMessage()
+        self._read = InotifyFD._read_event_buffer
 
     def __enter__(self) -> "_Overflows":
-        logging.getLogger("watchdog").addHandler(self)
+        def counted(reader: InotifyFD, size: int) -> bytes:
+            found = self._read(reader, size)
+            self.seen += found.count(FULL)
+            return found
+
+        InotifyFD._read_event_buffer = counted  # type: ignore[method-assign]
         return self
 
     def __exit__(self, *_: object) -> None:
-        logging.getLogger("watchdog").removeHandler(self)
+        InotifyFD._read_event_buffer = self._read  # type: ignore[method-assign]
 
 
 def burst(log: str, folder: str) -> None:

@@ -38,7 +38,7 @@ PERCENTILES = (50, 99)
 
 def measure(size: Size) -> list[Row]:
     """Rows for the table: p50 and p99, ours against the baseline, round by round."""
-    count, rounds = size.of(600, 100), size.of(7, 1)
+    count, rounds = size.of(300, 100), size.of(15, 1)
     found: dict[int, Times] = {percent: {"ours": [], "raw": []} for percent in PERCENTILES}
 
     def note(side: str, latencies: list[float]) -> float:

@@ -1,6 +1,5 @@
 """Carry the log to the other clones and back, through a git remote."""
 
-import gc
 import os
 
 import click
@@ -25,7 +24,6 @@ def command(remote: str, json_: bool) -> None:
     from ..world.logbranch import chosen
     from ..world.node import open_log
 
-    gc.freeze()  # what was imported stays: without this Python would search all of it for garbage when it ends
     place = Home().place
     door = Door(place.root, place.common)
     log = open_log(place)

@@ -1,25 +1,32 @@
 """Waking whoever reads the log. Rule: an event only rings the bell; what happened is read from the files.
 
-File-system events are quick but not sure: the kernel drops them when its queue is full and nobody is told, and there
-may be no inotify left. So a heartbeat looks at the sizes too, once a second.
+So what an event says is not even looked at: watchdog's thread that reads them from the kernel rings by itself, once
+for all that one read gave. Watchdog's own observer takes each event apart, and hands it on to a second thread and a
+third: in a burst that costs more than to fold the log.
+
+File-system events are quick but not sure: the kernel drops them when its queue is full, and there may be no inotify
+left. So a heartbeat looks at the sizes too, once a second.
 """
 
 import os
 import threading
 from collections.abc import Callable
+from functools import reduce
+from operator import or_
 from types import TracebackType
-from typing import Any
 
-from watchdog.events import (
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileModifiedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
+from watchdog.observers.inotify_c import CallbackId, InotifyConstants, InotifyEvent, InotifyFD, Mask, WatchDescriptor
+
+_CHANGES = (
+    InotifyConstants.IN_MODIFY,
+    InotifyConstants.IN_CREATE,
+    InotifyConstants.IN_MOVED_FROM,
+    InotifyConstants.IN_MOVED_TO,
+    InotifyConstants.IN_DELETE,
 )
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver, EventQueue
+"""What the kernel is asked to tell. Were it asked for reads too, a bell that reads the log would ring itself."""
+_GULP = 64 * 1024
+"""Bytes of events to read at once."""
 
 
 class Watcher:
@@ -36,7 +43,7 @@ class Watcher:
         self._bell = bell
         self._tick = tick
         self._heartbeat = heartbeat
-        self._observer: BaseObserver | None = None
+        self._reader: _Reader | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="log-heartbeat", daemon=True)
         self._sizes: dict[str, tuple[int, int]] = {}
@@ -51,10 +58,10 @@ class Watcher:
     def stop(self) -> None:
         """Stop and wait for the threads: no bell rings after this."""
         self._stopping.set()
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer.join()
-            self._observer = None
+        if self._reader is not None:
+            self._reader.stop()
+            self._reader.join()
+            self._reader = None
         if self._thread.is_alive():
             self._thread.join()
 
@@ -68,18 +75,15 @@ class Watcher:
         self.stop()
 
     def _observe(self) -> None:
-        # Without the filter a bell that reads the log would ring itself: reading gives events too.
-        wanted: list[type[FileSystemEvent]] = [FileModifiedEvent, FileCreatedEvent, FileMovedEvent, FileDeletedEvent]
-        observer: BaseObserver | None = None
+        reader: _Reader | None = None
         try:
-            observer = Observer()
-            observer._event_queue = _BellQueue(self._bell)  # watchdog offers no way to give it one
-            observer.schedule(FileSystemEventHandler(), self._directory, event_filter=wanted)
-            observer.start()
-            self._observer = observer
+            reader = _Reader(self._bell)
+            reader.start()  # first: only its thread closes its descriptors
+            reader.watch(self._directory)
+            self._reader = reader
         except OSError as error:
-            if observer is not None:
-                observer.stop()  # it has a thread and a descriptor from its making
+            if reader is not None:
+                reader.stop()
             self.degraded = (
                 f"the system gives no file notification ({error.strerror or error}): "
                 f"the log is looked at every {self._heartbeat:g} s (raise fs.inotify.max_user_instances)"
@@ -102,16 +106,32 @@ class Watcher:
             return {}  # the folder is being replaced: the next look will differ
 
 
-class _BellQueue(EventQueue):
-    """Rings when watchdog queues an event, and drops it: nothing waits until its third thread takes the event out."""
+class _Reader(InotifyFD):
+    """Watchdog's thread that reads what the kernel tells."""
 
     def __init__(self, bell: Callable[[], None]) -> None:
         super().__init__()
         self._bell = bell
 
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        """An event rings; what is no event (the word to stop) is queued."""
-        if isinstance(item, tuple):
-            self._bell()
-        else:
-            super().put(item, block, timeout)
+    def watch(self, directory: str) -> None:
+        """Have the kernel tell of this folder's files. Raises OSError."""
+        self.add_callback(os.fsencode(directory), Mask(reduce(or_, _CHANGES)), _Nobody(), CallbackId(0))
+
+    def run(self) -> None:
+        """Ring whenever there was something to read: also that the kernel's queue was full, and the rest is lost."""
+        while self.should_keep_running():
+            if self._read_event_buffer(_GULP):  # (`read_events` would take it apart)
+                self._bell()
+
+
+class _Nobody:
+    """Whom watchdog would tell of each event: the reader has rung by then."""
+
+    def on_event(self, event: InotifyEvent) -> None:
+        """A file changed."""
+
+    def on_watch_deleted(self, wd: WatchDescriptor) -> None:
+        """The folder went, or we stop."""
+
+    def on_queue_overflow(self) -> None:
+        """There was more than the kernel keeps."""

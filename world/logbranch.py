@@ -223,6 +223,8 @@ def chosen(door: Door, given: str, settings: str = "") -> str:
         if wanted.startswith("-"):
             raise UsageError(f"not a remote: {wanted!r}", "git remote -v")
         return wanted
+    if wanted and _configured(door, wanted):
+        return wanted
     known = LogBranch(door).remotes()
     if wanted in known:
         return wanted
@@ -233,3 +235,12 @@ def chosen(door: Door, given: str, settings: str = "") -> str:
         return known[0] if len(known) == 1 else "origin"
     hint = f"swarm sync {known[0]}" if known else "git remote add origin URL"
     raise UsageError("there is no one remote to sync with" if known else "this repository has no remote", hint)
+
+
+def _configured(door: Door, name: str) -> bool:
+    """Whether the repository's own configuration file names that remote; if not, git may know it from elsewhere."""
+    try:
+        with open(os.path.join(door.common, "config"), encoding="utf-8", errors="replace") as file:
+            return f'[remote "{name}"]' in (line.strip() for line in file)
+    except OSError:
+        return False

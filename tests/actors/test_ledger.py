@@ -1,17 +1,21 @@
 """Ledger: one fold, read to the end before every answer; a decision is appended only while it is due."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from swarm.actors.command import Command, Decide, Said, Step
 from swarm.actors.ledger import Ledger, Whole
 from swarm.eventlog.events import IssueClosed, IssueOpened
+from swarm.eventlog.fact import Event
 from swarm.eventlog.files import Draft, Log
+from swarm.eventlog.ids import DAY
 from swarm.eventlog.tail import Tail, read_all
 from swarm.projections import Board, issues
+from swarm.world.shelf import Stale
 
 from history import BEGIN
 
@@ -27,6 +31,26 @@ def logs(tmp_path: Path) -> Iterator[list[Log]]:
 
 def ledger(log: Log, folder: Path) -> Ledger:
     return Ledger(log, Whole(Tail(str(folder))), "run-1", lambda: BEGIN + 5)
+
+
+class Doubtful(Whole):
+    """A fold whose board may be found stale."""
+
+    def anew(self) -> None:
+        """From the files."""
+        self.board = Board().fold(read_all(self.folder))
+
+    def __init__(self, tail: Tail, folder: str) -> None:
+        super().__init__(tail)
+        self.folder = folder
+
+
+class StaleBoard(Board):
+    """What rests is not what it was."""
+
+    def fold(self, events: Iterable[Event[Any]]) -> Board:
+        """Needs what rests."""
+        raise Stale("changed")
 
 
 def close_all(board: Board, _now: float) -> list[Command]:
@@ -109,6 +133,62 @@ def test_listeners_hear_every_event_once_in_order(logs: list[Log], tmp_path: Pat
     mine.catch_up()
     mine.catch_up()
     assert heard == [event.id for event in read_all(str(tmp_path))]
+
+
+def test_listeners_hear_what_came_in_many_batches_with_the_board_up_to_date(logs: list[Log], tmp_path: Path) -> None:
+    mine = ledger(logs[0], tmp_path)
+    unknown: list[str] = []
+    heard: list[str] = []
+
+    def listen(event: Event[Any]) -> None:
+        heard.append(event.id)
+        if event.id > board.newest:
+            unknown.append(event.id)
+
+    board = mine.ask(lambda board, _: board)
+    mine.listeners.append(listen)
+    logs[1].append([Draft(IssueOpened("x" * 1000), "human", f"i{n}") for n in range(300)])
+    mine.catch_up()
+    assert heard == [event.id for event in read_all(str(tmp_path))]
+    assert unknown == []
+
+
+def test_what_is_stale_is_folded_anew_and_heard_all_the_same(logs: list[Log], tmp_path: Path) -> None:
+    fold = Doubtful(Tail(str(tmp_path)), str(tmp_path))
+    mine = Ledger(logs[0], fold, "run-1", lambda: BEGIN + 5)
+    heard: list[str] = []
+    mine.listeners.append(lambda event: heard.append(event.subject))
+    logs[1].append([Draft(IssueOpened("x"), "human", "a")])
+    fold.board = StaleBoard()
+    assert mine.ask(lambda board, _: list(board[issues.State].live)) == ["a"]
+    assert heard == ["a"]
+
+
+def ahead(folder: Path, node: str, seconds: float) -> Event[Any]:
+    """What a node says whose clock is so far ahead."""
+    log = Log(str(folder), node, lambda: BEGIN + seconds, lambda: 3)
+    (event,) = log.append([Draft(IssueOpened("x"), "human", "a")])
+    log.close()
+    return event
+
+
+def test_an_id_too_far_ahead_does_not_hide_those_that_come_with_it(logs: list[Log], tmp_path: Path) -> None:
+    mine = ledger(logs[0], tmp_path)
+    good, far = ahead(tmp_path, "n2", 3600), ahead(tmp_path, "n2", 30 * DAY)
+    mine.catch_up()
+    (written,) = logs[0].append([Draft(IssueOpened("z"), "human", "c")])
+    assert good.id < written.id < far.id
+
+
+def test_an_id_too_far_ahead_does_not_hide_other_nodes_in_what_was_folded_before(
+    logs: list[Log], tmp_path: Path
+) -> None:
+    good, far = ahead(tmp_path, "n2", 3600), ahead(tmp_path, "n3", 30 * DAY)
+    fold = Whole(Tail(str(tmp_path)))
+    fold.board.fold(fold.tail.read())
+    Ledger(logs[0], fold, "run-1", lambda: BEGIN + 5)
+    (written,) = logs[0].append([Draft(IssueOpened("z"), "human", "c")])
+    assert good.id < written.id < far.id
 
 
 def test_what_is_written_sorts_after_what_was_read_even_from_a_clock_ahead(logs: list[Log], tmp_path: Path) -> None:

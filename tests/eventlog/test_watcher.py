@@ -4,6 +4,7 @@ import os
 import resource
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +77,59 @@ def test_a_burst_over_four_files_is_seen_to_its_end(folder: str, open_log: OpenL
                 log.append([LETTER])
         until(lambda: len(reader.found) == 4000)
     assert len(set(reader.found)) == 4000
+
+
+def test_what_is_told_while_a_bell_rings_rings_once_more(folder: str, open_log: OpenLog) -> None:
+    logs = [open_log(folder, f"n{n}") for n in range(2)]
+    rings, go_on = [], threading.Event()
+
+    def bell() -> None:
+        rings.append(1)
+        assert go_on.wait(20)
+
+    with Watcher(folder, bell, heartbeat=NEVER):
+        for number in range(300):  # in turns, so that the kernel can join no two
+            logs[number % 2].append([LETTER])
+            until(lambda: rings)
+        go_on.set()
+        before = len(rings)
+        until(lambda: len(rings) > before)
+        logs[0].append([LETTER])
+        until(lambda: len(rings) > before + 1)
+    assert len(rings) <= 4
+
+
+def test_more_than_the_kernel_keeps_is_found_all_the_same(folder: str, open_log: OpenLog) -> None:
+    most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    if most > 100_000:
+        pytest.skip(f"the kernel keeps {most} events here")
+    reader, logs, go_on = Reader(folder), [open_log(folder, f"n{n}") for n in range(2)], threading.Event()
+
+    def bell() -> None:
+        reader.ring()
+        assert go_on.wait(20)
+
+    def append(log: Log) -> None:
+        written.append(log.append([LETTER])[0].id)
+
+    def all_found() -> bool:
+        return sorted(reader.found) == sorted(written)
+
+    written: list[str] = []
+    for log in logs:
+        append(log)  # so that the first ring is for a line, and not for a new file
+    with Watcher(folder, bell, heartbeat=NEVER):
+        append(logs[0])
+        until(all_found)
+        for number in range(most + 2000):
+            with open(logs[number % 2].path, "ab", 0) as file:
+                file.write(b"\n")
+        append(logs[1])
+        go_on.set()
+        until(all_found)
+        for _ in range(20):  # and it goes on: all that was kept has been read before the last of these
+            append(logs[0])
+            until(all_found)
 
 
 def test_where_the_system_gives_no_notification_the_heartbeat_finds_the_append(folder: str, open_log: OpenLog) -> None:
