@@ -112,7 +112,7 @@ def repair(dry_run: bool, json_: bool) -> None:
     from ..eventlog.repair import repair as mend
 
     home = Home()
-    folder = os.path.join(home.place.home, "quarantine")
+    folder = home.place.quarantine
     stamp = "" if dry_run else str(int(now() * 1000))
     found = plan(home.place.log, known_node(home.place) + SUFFIX)
     if found and not dry_run:

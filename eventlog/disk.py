@@ -1,4 +1,4 @@
-"""What the log asks of a file system. Rule: `files.py` and `tail.py` touch no file but through this port.
+"""What the log asks of a file system. Rule: `files.py`, `end.py` and `tail.py` touch no file but through this port.
 
 So that power loss, a full disk and torn writes can be simulated: `tests/disk.py` has the double, and both pass one
 suite. The names are those of `os`, and so are the errors (OSError with its errno).
@@ -28,12 +28,15 @@ class Status(Protocol):
 
 
 class Disk(Protocol):
-    """The calls of `os` that the log makes, as they are; `flock` is that of `fcntl`, `clock` our own."""
+    """The calls of `os` that the log makes, as they are; `flock` is that of `fcntl`, `monotonic` and `sleep` are of
+    `time`, `clock` is our own.
+    """
 
     def open(self, path: str, flags: int, mode: int = 0o600, /) -> int: ...
     def close(self, fd: int, /) -> None: ...
     def write(self, fd: int, data: bytes, /) -> int: ...
     def pread(self, fd: int, length: int, offset: int, /) -> bytes: ...
+    def lseek(self, fd: int, position: int, whence: int, /) -> int: ...
     def fstat(self, fd: int, /) -> Status: ...
     def stat(self, path: str, /) -> Status: ...
     def ftruncate(self, fd: int, length: int, /) -> None: ...
@@ -42,6 +45,8 @@ class Disk(Protocol):
     def fdatasync(self, fd: int, /) -> None: ...
     def fsync(self, fd: int, /) -> None: ...
     def flock(self, fd: int, operation: int, /) -> None: ...
+    def monotonic(self) -> float: ...
+    def sleep(self, seconds: float, /) -> None: ...
     def clock(self) -> int:
         """The time that a change would be stamped with now, in nanoseconds. It is coarse: some milliseconds."""
 
@@ -53,6 +58,7 @@ class _Real:
     close = staticmethod(os.close)
     write = staticmethod(os.write)
     pread = staticmethod(os.pread)
+    lseek = staticmethod(os.lseek)
     fstat = staticmethod(os.fstat)
     stat = staticmethod(os.stat)
     ftruncate = staticmethod(os.ftruncate)
@@ -61,6 +67,8 @@ class _Real:
     fdatasync = staticmethod(os.fdatasync)
     fsync = staticmethod(os.fsync)
     flock = staticmethod(fcntl.flock)
+    monotonic = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
     clock = staticmethod(partial(time.clock_gettime_ns, _COARSE))
 
 

@@ -4,6 +4,7 @@ SwarmError             exit 1: the work failed, and you can do something about i
 +-- UsageError         exit 2: the words or the ids given do not fit
 +-- LogError           exit 1: the log could not be written or read (disk full, read-only)
 |   +-- FactError      exit 1: one fact cannot be a line (too long, or not text)
+|   +-- NotDurable     exit 1: it is in the log, but a loss of power may take it away
 +-- GitError           exit 1: git refused (world/git.py)
 """
 
@@ -32,3 +33,13 @@ class LogError(SwarmError):
 
 class FactError(LogError):
     """Raised when a fact cannot be a line of the log: it is too long, or holds what is not text. The log is fine."""
+
+
+class NotDurable(LogError):
+    """Raised when what was appended is in the log, for every reader, but could not be synced. To append it again would
+    say it twice. `events`: what this call had appended, as written; empty where it only synced what was there before.
+    """
+
+    def __init__(self, message: str, events: tuple[object, ...] = ()) -> None:
+        super().__init__(message, "it is in the log all the same: do not write it again")
+        self.events = events

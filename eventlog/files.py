@@ -7,6 +7,11 @@ A file that is full is sealed: synced, and renamed to the id of its first event,
 that lock sees then that the path leads elsewhere, and opens the new file. So the path of the growing file is always
 the same, no writer looks for it, and what was sealed is never written again.
 
+A look at the path costs as much as the write. So a writer that has seen there, with the lock held, the file that it
+has open believes that for a moment (`_BELIEF`); what others have appended it sees at the size, each time. Whoever
+takes the file from the path waits, from when the lock is his, until the moment is over for everybody: he may then be
+killed wherever he is. What a person removes or replaces, without the lock, is noticed a moment later.
+
 What is appended is safe from a kill at once. From a loss of power it is safe once it was synced: outside of the lock,
 so that the kernel syncs for many writers at a time.
 """
@@ -22,10 +27,11 @@ from typing import Any
 import msgspec
 
 from .disk import REAL, Disk
-from .errors import LogError
+from .end import End, end_of
+from .errors import LogError, NotDurable
 from .fact import Event, Fact
 from .ids import Minter, node_bits
-from .lines import decode_block, digest, encode, envelope_of
+from .lines import digest, encode, envelope_of
 from .segments import FULL, SUFFIX, files, node_of_file, sealed_name
 from .tail import first_event
 
@@ -44,6 +50,9 @@ _ADVICE = {
     errno.ENOENT: ("the log's folder is missing", "swarm init"),
 }
 
+
+_BELIEF = 0.002
+"""Seconds, by the clock of each process: only how fast it goes must be the same."""
 
 _process = [1]
 """Another number in every forked process: cheaper to ask than its pid."""
@@ -66,15 +75,6 @@ class Draft(msgspec.Struct, frozen=True):
     correlationid: str = ""
     seen: dict[str, str] = {}
     now: float = 0.0
-
-
-class _End(msgspec.Struct, frozen=True):
-    """The end of the file when it had `size` bytes: the last event's id and digest, and whether a line is torn."""
-
-    size: int
-    id: str = ""
-    prev: str = ""
-    torn: bool = False
 
 
 class Log:
@@ -100,23 +100,34 @@ class Log:
         self._asking = False
         self._fd = -1
         self._file = (0, 0)
+        self._believed = 0.0
         self._process = 0
-        self._end = _End(0)
+        self._end = End(0)
         self._unsynced = False
         self._unnamed = False
         self._syncing = 0
         self._replaced: list[int] = []
 
     def append(self, drafts: Sequence[Draft]) -> list[Event[Any]]:
-        """Write the drafts as lines, in order. Returns the events as written. Raises LogError, and then nothing was."""
-        return self.append_if(lambda: drafts)
+        """Write the drafts as lines, in order. Returns the events as written. Raises LogError, and then nothing was
+        written; but NotDurable where it was, and could not be synced.
+        """
+        return self._append(drafts)
 
     def append_if(self, ask: Callable[[], Sequence[Draft]], then: Callable[[], None] | None = None) -> list[Event[Any]]:
         """Ask with the lock held, then append what was answered, perhaps nothing: a compare-and-swap for this node.
 
         `ask` reads the log's tail and decides again; it must be quick, and it must not append. `then` is called last,
-        the lock still held: it may put another file in the place of this one.
+        the lock still held: it may put another file in the place of this one, or none.
         """
+        return self._append((), ask, then)
+
+    def _append(
+        self,
+        drafts: Sequence[Draft],
+        ask: Callable[[], Sequence[Draft]] | None = None,
+        then: Callable[[], None] | None = None,
+    ) -> list[Event[Any]]:
         with self._lock:
             if self._asking:
                 raise RuntimeError("append from within append_if: return the drafts instead")
@@ -125,9 +136,11 @@ class Log:
                 self._take()
                 if self._end.size >= FULL:  # before the question: its answer is for what is locked now
                     self._seal()
-                drafts = ask()
+                if ask:
+                    drafts = ask()
                 events = self._write(drafts) if drafts else []
                 if then:
+                    self._outwait()
                     then()
             except OSError as error:
                 raise self._in_words(error) from error
@@ -135,7 +148,7 @@ class Log:
                 self._asking = False
                 self._give_up()
         if events and self._durability == FSYNC:
-            self._flush(current=False)
+            self._flush(current=False, events=events)
         return events
 
     def observe(self, id: str) -> bool:  # noqa: A002
@@ -144,7 +157,7 @@ class Log:
             return self._minter.observe(id)
 
     def sync(self) -> None:
-        """Make all that any process of this node has appended safe from a loss of power. Raises LogError."""
+        """Make all that any process of this node has appended safe from a loss of power. Raises NotDurable."""
         if self._durability != NONE:
             self._flush(current=True)
 
@@ -173,29 +186,49 @@ class Log:
     # --- the file ---
 
     def _take(self) -> None:
-        """Open and lock the file that is at the path *now*: it may have been replaced while we waited."""
+        """Open and lock the file that is at the path, and know its end: it may have been replaced while we waited."""
         disk = self._disk
         while True:
             if self._fd < 0 or self._process != _process[0]:  # a forked child would share its parent's lock
                 self._drop()
                 self._open()
             disk.flock(self._fd, LOCK_EX)
-            try:
-                here = disk.stat(self.path)
-                if (here.st_dev, here.st_ino) == self._file:
-                    break
-            except FileNotFoundError:
-                pass
+            now = disk.monotonic()
+            if now < self._believed or self._is_here(now):
+                break
             self._drop()
-        if here.st_size != self._end.size:
-            self._end = self._find_end(here.st_size)
+        size = disk.lseek(self._fd, 0, os.SEEK_END)
+        if size != self._end.size:
+            self._end = self._find_end(size)
+
+    def _is_here(self, now: float) -> bool:
+        """Whether the path leads to our file, which is locked; if so, that is believed from `now` on."""
+        try:
+            here = self._disk.stat(self.path)
+        except FileNotFoundError:
+            return False
+        if (here.st_dev, here.st_ino) != self._file:
+            return False
+        self._believed = now + _BELIEF
+        return True
+
+    def _outwait(self, since: float | None = None) -> None:
+        """Wait until nobody, we included, believes any more that the path leads to our file: who had the lock before us
+        may do so for that long after `since` (or now), when we had it.
+        """
+        now = self._disk.monotonic()
+        until = (now if since is None else since) + _BELIEF
+        while now < until:
+            self._disk.sleep(until - now)
+            now = self._disk.monotonic()
 
     def _open(self) -> None:
         self._fd = self._disk.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         opened = self._disk.fstat(self._fd)
         self._file = (opened.st_dev, opened.st_ino)
+        self._believed = 0.0
         self._process = _process[0]
-        self._end = _End(-1)
+        self._end = End(-1)
         self._unnamed = True  # perhaps it was made just now, by us or by another: its name is to be synced too
 
     def _drop(self) -> None:
@@ -211,53 +244,52 @@ class Log:
         if self._fd >= 0:
             self._disk.flock(self._fd, LOCK_UN)
 
-    def _find_end(self, size: int) -> _End:
+    def _find_end(self, size: int) -> End:
         """The end of the file; where it has no event yet, what comes next follows the last one that was sealed."""
-        end = _end_of(self._disk, self._fd, size)
+        end = end_of(self._disk, self._fd, size)
         if end.id:
             return end
         for name in reversed(files(self._disk.listdir(self._directory))):
             if node_of_file(name) == self._node and name != self._node + SUFFIX:
                 before = self._end_of_sealed(os.path.join(self._directory, name))
                 if before.id:
-                    return _End(size, before.id, before.prev, end.torn)
+                    return End(size, before.id, before.line, end.torn)
         return end
 
-    def _end_of_sealed(self, path: str) -> _End:
+    def _end_of_sealed(self, path: str) -> End:
         fd = self._disk.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return _end_of(self._disk, fd, self._disk.fstat(fd).st_size)
+            return end_of(self._disk, fd, self._disk.fstat(fd).st_size)
         finally:
             self._disk.close(fd)
 
     # --- writing ---
 
     def _write(self, drafts: Sequence[Draft]) -> list[Event[Any]]:
-        end = self._end
-        last, prev = end.id, end.prev
+        end, minter = self._end, self._minter
+        last, line = end.id, end.line
         events: list[Event[Any]] = []
         lines = [b"\n"] if end.torn else []
         for draft in drafts:
-            last = self._minter.mint(last)
+            last = minter.mint(last)
             event = envelope_of(type(draft.fact))(
                 data=draft.fact,
                 id=last,
-                time=self._minter.time(),
+                time=minter.time(),
                 source=draft.source,
                 subject=draft.subject,
                 causationid=draft.causationid,
                 correlationid=draft.correlationid,
                 seen=draft.seen,
                 now=draft.now,
-                prev=prev,
+                prev=digest(line) if line else "",
             )
             line = encode(event)
-            prev = digest(line)
             events.append(event)
             lines.append(line)
         block = b"".join(lines)
         self._write_all(block, end.size)
-        self._end = _End(end.size + len(block), last, prev)
+        self._end = End(end.size + len(block), last, line)
         self._unsynced = True
         return events
 
@@ -283,15 +315,17 @@ class Log:
         It is synced before, and its name after: whatever of this is lost with the power, no event is.
         """
         end, disk = self._end, self._disk
+        since = disk.monotonic()
         if end.torn:
             self._write_all(b"\n", end.size)
-            end = self._end = _End(end.size + 1, end.id, end.prev)
+            end = self._end = End(end.size + 1, end.id, end.line)
         first = first_event(disk, self._fd, end.size)
         name = sealed_name(self._node, first)
         if not first or name in disk.listdir(self._directory):  # (a copy of it came back from elsewhere)
             return ""
         if self._durability != NONE:
             disk.fdatasync(self._fd)
+        self._outwait(since)
         disk.rename(self.path, os.path.join(self._directory, name))
         if self._durability != NONE:
             self._sync_names()
@@ -300,36 +334,39 @@ class Log:
 
     # --- syncing ---
 
-    def _flush(self, current: bool) -> None:
-        """Sync the file that we wrote to or, with `current`, the one that is at the path now."""
-        with self._lock:
-            try:
+    def _flush(self, current: bool, events: Sequence[Event[Any]] = ()) -> None:
+        """Sync the file that we wrote to or, with `current`, the one that is at the path now. Raises NotDurable."""
+        try:
+            with self._lock:
                 if current:
                     self._open_current()
-            except OSError as error:
-                raise self._in_words(error) from error
-            if self._fd < 0:
-                return
-            fd, unnamed = self._fd, self._unnamed
-            self._syncing += 1
-            self._unsynced = False
-        try:
-            self._disk.fdatasync(fd)
-            if unnamed:
-                self._sync_names()
-                with self._lock:
-                    self._unnamed = self._unnamed and fd != self._fd
+                if self._fd < 0:
+                    return
+                fd, unnamed = self._fd, self._unnamed
+                self._syncing += 1
+                self._unsynced = False
+            try:
+                self._disk.fdatasync(fd)
+                if unnamed:
+                    self._sync_names()
+                    with self._lock:
+                        self._unnamed = self._unnamed and fd != self._fd
+            except OSError:
+                self._unsynced = True
+                raise
+            finally:
+                self._synced()
         except OSError as error:
-            self._unsynced = True
             what = error.strerror or str(error)
-            raise LogError(f"{what}: what was written to {self.path} may not survive a loss of power") from error
-        finally:
-            with self._lock:
-                self._syncing -= 1
-                if not self._syncing:
-                    for old in self._replaced:
-                        self._disk.close(old)
-                    self._replaced.clear()
+            words = f"{what}: what was written to {self.path} may not survive a loss of power"
+            raise NotDurable(words, tuple(events)) from error
+
+    def _synced(self) -> None:
+        """One sync less: when it was the last, what was to be closed is."""
+        with self._lock:
+            self._syncing -= 1
+            while self._replaced and not self._syncing:
+                self._disk.close(self._replaced.pop())
 
     def _open_current(self) -> None:
         """Have the descriptor of what is at the path: others may have sealed, and so synced, the one we know."""
@@ -351,20 +388,3 @@ class Log:
     def _in_words(self, error: OSError) -> LogError:
         what, hint = _ADVICE.get(error.errno or 0, (error.strerror or str(error), ""))
         return LogError(f"{what}: nothing was written to {self.path}", hint)
-
-
-def _end_of(disk: Disk, fd: int, size: int) -> _End:
-    """Look for the last event, from the end backwards. Lines that are none are passed over: they have no id."""
-    window = 4096
-    while True:
-        start = max(0, size - window)
-        block = disk.pread(fd, size - start, start)
-        lines = block.split(b"\n")
-        torn = lines[-1] != b""
-        for line in reversed(lines if start == 0 else lines[1:]):
-            events, _ = decode_block(line)
-            if events:
-                return _End(size, events[0].id, digest(line), torn)
-        if start == 0:
-            return _End(size, torn=torn)
-        window *= 16

@@ -13,7 +13,7 @@ from _json import encode_basestring, make_scanner
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from time import gmtime, strftime, time
 
-from .errors import LogError
+from .errors import NotDurable
 
 try:
     from _blake2 import blake2b  # hashlib gives the same, after loading OpenSSL
@@ -58,8 +58,8 @@ def take(
 ) -> int | None:
     """Do what the command line says; returns the exit code. None: it is declined, and nothing was done.
 
-    `now` gives Unix seconds, `entropy` 46 or more random bits. Raises LogError where the letter is in the log and could
-    not be synced, OSError where its id could not be printed.
+    `now` gives Unix seconds, `entropy` 46 or more random bits. Raises NotDurable where the letter is in the log and
+    could not be synced, OSError where its id could not be printed.
     """
     if not (sys.stdout and sys.stderr):  # closed: a file of ours would get the number of a standard stream
         return None
@@ -257,7 +257,7 @@ def _let_go(fd: int, path: str, synced: bool) -> None:
                 os.close(folder)
         os.close(fd)
     except OSError as error:
-        raise LogError(f"{error.strerror}: what was written to {path} may not survive a loss of power") from error
+        raise NotDurable(f"{error.strerror}: what was written to {path} may not survive a loss of power") from error
 
 
 # --- checking -------------------------------------------------------------------------------------

@@ -38,6 +38,11 @@ class Place(msgspec.Struct, frozen=True):
         return os.path.join(self.home, "cache")
 
     @property
+    def quarantine(self) -> str:
+        """What `swarm log repair` took out of the log."""
+        return os.path.join(self.home, "quarantine")
+
+    @property
     def locks(self) -> str:
         """Files that are only locked."""
         return os.path.join(self.home, "locks")

@@ -66,6 +66,7 @@ class _Machine:
         self.pending: list[tuple[str, str, _File]] = []
         self.inodes = 1
         self.changes = self.mtime = 0
+        self.time = 0.0
         self.processes: list[SimDisk] = []
 
     def now(self) -> int:
@@ -219,8 +220,24 @@ class SimDisk:
         self.called("pread")
         return bytes(memoryview(file.data)[offset : offset + length])
 
+    def lseek(self, fd: int, position: int, whence: int, /) -> int:
+        opened, file = self._find(fd), self._find(fd).file
+        self.called("lseek")
+        if file is None or whence != os.SEEK_END or position:
+            raise NotImplementedError("only to the end of a file")
+        opened.position = len(file.data)
+        return opened.position
+
     def clock(self) -> int:
         return self._machine.clock()
+
+    def monotonic(self) -> float:
+        self._machine.time += 0.0003  # what is done between two looks takes some time
+        return self._machine.time
+
+    def sleep(self, seconds: float, /) -> None:
+        self.called("sleep")
+        self._machine.time += seconds
 
     def fstat(self, fd: int, /) -> Status:
         self.called("fstat")

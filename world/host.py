@@ -12,9 +12,11 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 
-from ..eventlog.errors import SwarmError
+from ..eventlog.errors import NotDurable, SwarmError
 from ..eventlog.events import SessionExited, SessionProgressed, SessionStarted, UsageReported
 from ..eventlog.fact import Fact
 from ..eventlog.files import Draft, Log
@@ -50,7 +52,7 @@ def main(run_dir: str) -> None:
         return
     if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise SwarmError("this kernel has no subreaper: children could escape")
-    recorder = Recorder(spec)
+    recorder = Recorder(spec, lambda: open_log(spec.log_dir))
     try:
         exited, usage = _run(folder, spec, recorder, wake, me, umask)
         _conclude(folder, recorder, ExitRecord(exited, usage))
@@ -117,10 +119,12 @@ def open_log(log_dir: str) -> Log:
 
 
 class Recorder:
-    """Appends the session's events under its name. Never raises: a full disk must not end an agent."""
+    """Appends the session's events under its name, to the log that `opened` gives. Never raises: a full disk must not
+    end an agent.
+    """
 
-    def __init__(self, spec: SessionSpec) -> None:
-        self._spec = spec
+    def __init__(self, spec: SessionSpec, opened: Callable[[], Log]) -> None:
+        self._spec, self._opened = spec, opened
         self._log: Log | None = None
         self._owed: list[Draft] = []
 
@@ -128,8 +132,9 @@ class Recorder:
         """Append the facts, after those still owed. False: the log refused; what is `owed` goes with the next ones."""
         drafts = drafted(self._spec, *facts)
         try:
-            self._log = self._log or open_log(self._spec.log_dir)
-            self._log.append(self._owed + drafts)
+            self._log = self._log or self._opened()
+            with suppress(NotDurable):  # it is written: said again it would be there twice
+                self._log.append(self._owed + drafts)
         except (SwarmError, OSError):
             self._owed += drafts if owed else []
             return False
@@ -139,7 +144,8 @@ class Recorder:
     def close(self) -> None:
         """Close the log."""
         if self._log:
-            self._log.close()
+            with suppress(NotDurable):
+                self._log.close()
 
 
 class Session:

@@ -185,22 +185,25 @@ class LogFolder:
     def absorb(self, growing: Copy, more: Lines) -> Copy:
         """Seal a growing file together with what else is known to be in it, under its log's lock."""
         log, made = self._log_of(node_of_file(os.path.basename(growing.path))), []
+        paths: list[str] = []
 
         def seal() -> list[Draft]:
             now = None
             with suppress(FileNotFoundError):
                 now = self._look(os.path.basename(growing.path))
-            paths = [growing.path] if now and now.name == growing.name else []  # else it was sealed just now
+            paths[:] = [growing.path] if now and now.name == growing.name else []  # else it was sealed just now
             sealed = os.path.join(self._directory, growing.name)
             versions = [read(self._read(path), self._now()) for path in [*paths, *filter(os.path.exists, [sealed])]]
             bad = {line: id_ for version in versions for line, id_ in version.bad.items()}
             made.append(self.put(growing.name, joined([*(version.all for version in versions), more], bad)))
-            for path in paths:
-                os.unlink(path)
             return []
 
+        def leave() -> None:
+            for path in paths:
+                os.unlink(path)
+
         try:
-            log.append_if(seal)
+            log.append_if(seal, leave)
         finally:
             log.close()
         return made[0]

@@ -78,6 +78,24 @@ def test_what_is_appended_is_read_from_any_place(place: Place) -> None:
     assert place.disk.fstat(one).st_size == place.disk.stat(place.path("a")).st_size == 18
 
 
+def test_the_end_of_a_file_is_told_whoever_wrote_it(place: Place) -> None:
+    one, other, reader = place.open("a"), place.open("a"), place.open("a", READ)
+    assert place.disk.lseek(one, 0, os.SEEK_END) == 0
+    place.disk.write(other, b"12345")
+    assert [place.disk.lseek(fd, 0, os.SEEK_END) for fd in (one, other, reader)] == [5, 5, 5]
+    place.disk.ftruncate(other, 2)
+    place.disk.write(one, b"x")
+    assert place.disk.lseek(reader, 0, os.SEEK_END) == 3
+    place.close(one)
+    fails(errno.EBADF, lambda: place.disk.lseek(one, 0, os.SEEK_END))
+
+
+def test_time_goes_on_and_a_sleep_lasts_as_long_as_was_asked(place: Place) -> None:
+    begun = place.disk.monotonic()
+    place.disk.sleep(0.001)
+    assert place.disk.monotonic() >= begun + 0.001
+
+
 def test_a_name_is_made_once_and_found_only_if_it_is_there(place: Place) -> None:
     fails(errno.ENOENT, lambda: place.open("a", READ))
     fails(errno.ENOENT, lambda: place.disk.stat(place.path("a")))
@@ -222,6 +240,7 @@ def _any_calls(random: Random, place: Place) -> Iterator[tuple[str, object]]:
             "list": lambda: sorted(disk.listdir(place.folder)),
             "size": lambda name=name: disk.stat(place.path(name)).st_size,
             "fsize": lambda fd=fd: disk.fstat(fd).st_size,
+            "end": lambda fd=fd: disk.lseek(fd, 0, os.SEEK_END),
             "lock": lambda fd=fd: disk.flock(fd, random.choice((TRY, TRY, fcntl.LOCK_UN))),
             "sync": lambda fd=fd: disk.fdatasync(fd),
             "close": lambda fd=fd: place.close(fd),

@@ -1,5 +1,6 @@
 """What was acknowledged is in the log, once and whole, whoever is killed and whatever the disk does."""
 
+import errno
 import os
 import subprocess
 import threading
@@ -10,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from swarm.eventlog.errors import LogError
+from swarm.eventlog.disk import REAL
+from swarm.eventlog.errors import LogError, NotDurable
 from swarm.eventlog.events import MailSent
 from swarm.eventlog.fact import Event
-from swarm.eventlog.files import Draft, Log
+from swarm.eventlog.files import FSYNC, Draft, Log
 from swarm.eventlog.ids import DAY, Minter
 from swarm.eventlog.lines import digest
 from swarm.eventlog.tail import Tail, read_all
@@ -195,18 +197,107 @@ def test_a_question_may_observe_what_it_reads(folder: str, open_log: OpenLog) ->
     assert log.append_if(ask)[0].id > ahead
 
 
-def test_a_file_that_was_replaced_is_opened_again(folder: str, open_log: OpenLog) -> None:
-    log = open_log(folder)
+# --- the file at the path ---
+
+
+class Clocked:
+    """The real disk, with a clock that stands still but for sleeps, and for what a test adds to `time`."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(REAL, name)
+
+    def monotonic(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+def test_a_file_that_was_replaced_or_removed_by_hand_is_opened_again_a_moment_later(
+    folder: str, open_log: OpenLog
+) -> None:
+    disk = Clocked()
+    log = open_log(folder, disk=disk)
     log.append([letter("a"), letter("b")])
     first = Path(log.path).read_bytes().splitlines(keepends=True)[0]
     Path(folder, "new").write_bytes(first)
     os.rename(Path(folder, "new"), log.path)
+    disk.time += 0.01
     log.append([letter("c")])
     assert bodies(folder) == ["a", "c"]
     assert verify(folder).errors == []
     os.unlink(log.path)
+    disk.time += 0.01
     log.append([letter("d")])
     assert bodies(folder) == ["d"]
+    os.rename(log.path, Path(folder, "away"))
+    disk.time += 0.01
+    log.append([letter("e")])
+    assert bodies(folder) == ["e"]
+
+
+def test_a_file_sealed_by_another_is_noticed_at_once_though_its_size_is_as_it_was(
+    folder: str, open_log: OpenLog
+) -> None:
+    disk = Clocked()
+    one, two = open_log(folder, disk=disk), open_log(folder, disk=disk)
+    for n in range(5):
+        two.append([letter(f"{n} two")])
+        before = one.append([letter(f"{n} one")])[0]
+        name = two.seal(1)
+        content = Path(folder, name).read_bytes()
+        after = one.append([letter(f"{n} after")])[0]
+        assert Path(folder, name).read_bytes() == content, "what is sealed is never written again"
+        assert (after.id > before.id, after.prev) == (True, digest(content.splitlines()[-1]))
+        assert name
+    assert len(bodies(folder)) == 15
+    assert verify(folder).errors == []
+
+
+@pytest.mark.parametrize("way", ["remove", "replace"])
+def test_a_file_that_is_taken_away_under_the_lock_is_noticed_at_once_by_all(
+    folder: str, open_log: OpenLog, way: str
+) -> None:
+    disk = Clocked()
+    one, two = open_log(folder, disk=disk), open_log(folder, disk=disk)
+    two.append([letter("a")])
+    one.append([letter("b")])
+
+    def take() -> None:
+        if way == "remove":
+            os.unlink(one.path)
+        else:
+            Path(folder, "new").write_bytes(b"")
+            os.rename(Path(folder, "new"), one.path)
+
+    two.append_if(list, take)
+    one.append([letter("c")])
+    two.append([letter("d")])
+    two.append_if(list, take)
+    two.append([letter("e")])
+    one.append([letter("f")])
+    assert bodies(folder) == ["e", "f"]
+
+
+def test_what_is_appended_and_cannot_be_synced_is_said_to_be_in_the_log(folder: str, open_log: OpenLog) -> None:
+    class Broken(Clocked):
+        def fdatasync(self, fd: int) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+    disk = Broken()
+    log = open_log(folder, durability=FSYNC, disk=disk)
+    with pytest.raises(NotDurable, match="may not survive a loss of power") as caught:
+        log.append([letter("a"), letter("b")])
+    assert list(caught.value.events) == read_all(folder) != []
+    with pytest.raises(NotDurable) as again:
+        log.sync()
+    assert again.value.events == ()
+    disk.fdatasync = REAL.fdatasync  # type: ignore[method-assign]
+    log.append([letter("c")])
+    assert bodies(folder) == ["a", "b", "c"]
 
 
 def test_no_program_that_is_started_inherits_the_file(folder: str, open_log: OpenLog) -> None:

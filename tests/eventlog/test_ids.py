@@ -1,6 +1,7 @@
 """Ids grow under any clock, sort as text, and show their time."""
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -85,6 +86,18 @@ def test_the_layout_is_that_of_rfc_9562() -> None:
     assert found == "00000000-03e8-7000-aaf3-7fffffffffff"
 
 
+@given(CLOCKS, st.integers(0, 2**16 - 1), st.lists(st.integers(0, 2**64 - 1), min_size=60, max_size=60))
+def test_every_id_has_that_layout_and_its_time_in_words(times: list[float], node: int, entropy: list[int]) -> None:
+    """What is spelled but once in a millisecond is that of this millisecond."""
+    times, drawn, last = [when for when in times for _ in range(2)], iter(entropy * 2), 0
+    clock = Minter(node, iter(times).__next__, drawn.__next__)
+    for when, random in zip(times, entropy * 2, strict=False):
+        last = max(int(when * 1000) << 12, last + 1)
+        number = last >> 12 << 80 | (0x7000 | last & 0xFFF) << 64 | 1 << 63 | node << 46 | random % 2**46
+        assert clock.mint() == str(UUID(int=number))
+        assert clock.time() == ids.rfc3339(str(UUID(int=number)))
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -102,6 +115,7 @@ def test_what_is_no_id_is_seen(text: str) -> None:
     assert ids.is_id(good)
     assert not ids.is_id(text)
     assert not ids.are_ids([good, text, good])
+    assert (ids.are_ids([good]), ids.are_ids([text])) == (True, False)
 
 
 def test_nodes_have_their_own_bits() -> None:

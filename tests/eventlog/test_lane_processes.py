@@ -18,7 +18,7 @@ import pytest
 
 import swarm
 from swarm.eventlog import lane
-from swarm.eventlog.errors import LogError
+from swarm.eventlog.errors import NotDurable
 from swarm.eventlog.events import MailSent
 from swarm.eventlog.place import Place
 from swarm.eventlog.tail import read_all
@@ -133,7 +133,7 @@ def test_the_line_and_the_name_of_its_file_are_synced_or_it_is_an_error(tmp_path
     reading, pipe = os.pipe()  # which cannot be synced, nor can a folder of /proc
     file = os.open(tmp_path / "x.jsonl", os.O_RDWR | os.O_CREAT)
     for fd, path in ((pipe, tmp_path / "x.jsonl"), (file, Path("/proc/self/x.jsonl"))):
-        with pytest.raises(LogError, match="may not survive a loss of power"):
+        with pytest.raises(NotDurable, match="may not survive a loss of power"):
             lane._let_go(fd, str(path), synced=True)
     for fd in (pipe, file):
         lane._let_go(fd, "", synced=False)

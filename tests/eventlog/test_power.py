@@ -1,7 +1,7 @@
 """What is promised of a loss of power holds whenever it comes, on a disk that forgets all that was not synced (P2)."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from swarm.eventlog.errors import LogError
+from swarm.eventlog.errors import LogError, NotDurable
 from swarm.eventlog.events import MailSent
 from swarm.eventlog.fact import Event
 from swarm.eventlog.files import FSYNC, GROUP, NONE, Draft, Log
@@ -39,7 +39,7 @@ class Story:
         self.attempted: list[str] = []
         self.acknowledged: dict[str, Event[Any]] = {}
         self.safe: set[str] = set()
-        self.refused = 0
+        self.refused = self.undurable = 0
         self.boot()
 
     def boot(self) -> None:
@@ -123,6 +123,11 @@ class Story:
         cut = self.go_wrong(disk)
         try:
             self.heard(log, log.append(self.drafts(self.random.randint(1, 3))))
+        except NotDurable as error:
+            assert error.events, "they are in the log"  # noqa: PT017
+            self.acknowledged |= {event.id: event for event in error.events}
+            self.authors |= {event.id: log for event in error.events}
+            self.undurable += 1
         except LogError as error:
             self.refused += 1
             assert str(error)  # noqa: PT017  (that it may come is what the story is about)
@@ -145,7 +150,8 @@ class Story:
         if kind == "room for ever":
             self.disk.faults.broken = {"ftruncate"}
         elif kind == "broken":
-            calls = ("open", "write", "fdatasync", "fsync", "rename", "pread", "stat", "fstat", "listdir", "flock")
+            calls = ("open", "write", "fdatasync", "fsync", "rename", "pread", "lseek", "stat", "fstat", "listdir")
+            calls += ("flock", "sleep")
             self.disk.faults.broken = set(self.random.sample(calls, self.random.randint(1, 2)))
         elif kind == "readonly":
             self.disk.faults.readonly = True
@@ -221,6 +227,15 @@ def test_the_stories_come_to_what_they_are_about() -> None:
     assert min(lost, torn, sealed, refused) > 20
 
 
+def test_in_the_stories_some_is_appended_that_cannot_be_synced() -> None:
+    undurable = 0
+    for seed in range(40):
+        story = Story(seed, FSYNC)
+        story.run(60)
+        undurable += story.undurable
+    assert undurable > 5
+
+
 def test_what_a_loss_of_power_leaves_is_reported_and_never_fatal(tmp_path: Path) -> None:
     for seed in range(40):
         story = Story(seed, NONE)
@@ -283,14 +298,21 @@ class Leaving(Log):
 class Hasty(Log):
     """Syncs what it writes first, and nothing after."""
 
-    def _flush(self, current: bool) -> None:
-        if not self._synced:
-            super()._flush(current)
-        self._synced = True
+    def _flush(self, current: bool, events: Sequence[Event[Any]] = ()) -> None:
+        if not self._flushed:
+            super()._flush(current, events)
+        self._flushed = True
 
-    _synced = False
+    _flushed = False
 
 
-@pytest.mark.parametrize("wrong", [Glueing, Leaving, Hasty])
+class Hurried(Log):
+    """Seals while others still believe that the path leads to the file."""
+
+    def _outwait(self, since: float | None = None) -> None:
+        self._believed = 0.0
+
+
+@pytest.mark.parametrize("wrong", [Glueing, Leaving, Hasty, Hurried])
 def test_a_log_that_does_not_do_its_part_is_found_out(wrong: type[Log]) -> None:
     assert fails_within(50, lambda seed: Story(seed, FSYNC, wrong))

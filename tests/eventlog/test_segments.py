@@ -186,7 +186,7 @@ def test_bad_lines_are_told_under_the_name_that_their_file_has_now(folder: str, 
 def test_a_reader_that_starts_at_marks_reads_only_what_came_since(tmp_path_factory: Any, seed: int, then: str) -> None:
     folder = str(tmp_path_factory.mktemp("log"))
     random_ = random.Random(seed)
-    log = Log(folder, "n1", lambda: 1e9, lambda: random_.getrandbits(64))
+    log = Log(folder, "n1", lambda: 1e9, lambda: random_.getrandbits(64), NONE)
     for n in range(random_.randrange(1, 20)):
         log.append([letter(f"{n}")])
         if random_.random() < 0.3:
