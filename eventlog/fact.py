@@ -7,6 +7,9 @@ from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform
 
 import msgspec
 
+NEVER = 0.0
+"""The time that is none. One object: msgspec leaves a default out of a line only if it is the very same."""
+
 
 def wire_name(class_name: str) -> str:
     """`MailDeadLettered` -> `mail.dead_lettered`: the first word is the noun, the rest is the verb."""
@@ -58,7 +61,7 @@ class Event(
     causationid: str = ""
     correlationid: str = ""
     seen: dict[str, str] = {}
-    now: float = 0.0
+    now: float = NEVER
     prev: str = ""
     data: F
 

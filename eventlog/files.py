@@ -29,7 +29,7 @@ import msgspec
 from .disk import REAL, Disk
 from .end import End, end_of
 from .errors import LogError, NotDurable
-from .fact import Event, Fact
+from .fact import NEVER, Event, Fact
 from .ids import Minter, node_bits
 from .lines import digest, encode, envelope_of
 from .segments import FULL, SUFFIX, files, node_of_file, sealed_name
@@ -74,7 +74,7 @@ class Draft(msgspec.Struct, frozen=True):
     causationid: str = ""
     correlationid: str = ""
     seen: dict[str, str] = {}
-    now: float = 0.0
+    now: float = NEVER
 
 
 class Log:

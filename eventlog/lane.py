@@ -157,7 +157,7 @@ def _send(
 
     def line(last: str, prev: str) -> tuple[str, bytes]:
         id_, at = _minted(last, node, now(), entropy())
-        head = f'"type":"mail.sent","id":"{id_}","time":"{at}",{author}{about},"now":0.0,"prev":"{prev}"'
+        head = f'"type":"mail.sent","id":"{id_}","time":"{at}",{author}{about},"prev":"{prev}"'
         return id_, f'{{{head},"data":{data}}}\n'.encode()
 
     return _append(os.path.join(log, f"{node}.jsonl"), line, synced) + "\n"

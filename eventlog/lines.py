@@ -17,7 +17,7 @@ from msgspec.json import Decoder, Encoder
 
 from . import events as _events  # noqa: F401  (the vocabulary)
 from .errors import FactError
-from .fact import Event, Fact, Unknown, vocabulary
+from .fact import NEVER, Event, Fact, Unknown, vocabulary
 from .ids import LAST, are_ids, is_id
 from .upcasts import TABLE, Upcast, upcast
 
@@ -55,7 +55,7 @@ class _Carrier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     causationid: str = ""
     correlationid: str = ""
     seen: dict[str, str] = {}
-    now: float = 0.0
+    now: float = NEVER
     prev: str = ""
     data: msgspec.Raw
 
