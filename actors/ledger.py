@@ -13,7 +13,7 @@ from ..eventlog.files import Draft, Log
 from ..eventlog.tail import Tail
 from ..projections import Board
 from ..world import checkpoints
-from ..world.shelf import Stale
+from ..world.store import Stale
 from .command import Decide, Said
 
 T = TypeVar("T")

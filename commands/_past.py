@@ -74,7 +74,7 @@ class Past:
         """The state after every event that does not sort after that id. `whole`: with all that rests in memory too."""
         if self._cache and not whole:
             from ..world.checkpoints import as_of
-            from ..world.shelf import Stale
+            from ..world.store import Stale
 
             try:
                 self._boards.append(as_of(self.directory, self._cache, until))

@@ -10,24 +10,25 @@ from typing import Any
 
 import msgspec
 
-from ..eventlog.disk import REAL
+from ..eventlog.chains import each_file
+from ..eventlog.disk import REAL, Disk
 from ..eventlog.errors import LogError
 from ..eventlog.fact import Event
 from ..eventlog.ids import made_on
 from ..eventlog.lines import decode_block
 from ..eventlog.segments import is_sealed, node_of_file, sealed_name
-from ..eventlog.tail import blocks, first_event, node_files
+from ..eventlog.tail import blocks, first_event
 
 KEPT = "spans.json"
 
 
 class Span(msgspec.Struct):
-    """A file of the log when it had `size` bytes and was last written at `mtime_ns`: the ids of its first and its last
+    """A file of the log when it had `size` bytes and was last changed at `ctime_ns`: the ids of its first and its last
     event, and how many there are (-1: not counted).
     """
 
     size: int
-    mtime_ns: int
+    ctime_ns: int
     first: str = ""
     last: str = ""
     count: int = -1
@@ -39,10 +40,11 @@ class Spans:
     `cache`: a folder to keep in what is known of them, or empty.
     """
 
-    def __init__(self, directory: str, cache: str = "") -> None:
-        self._directory, self._path = directory, os.path.join(cache, KEPT) if cache else ""
+    def __init__(self, directory: str, cache: str = "", disk: Disk = REAL) -> None:
+        self._directory, self._disk = directory, disk
+        self._path = os.path.join(cache, KEPT) if cache else ""
         self._known = _load(self._path)
-        found = {name: self._look(name) for name in node_files(directory)}
+        found = {name: self._look(name, fd) for name, fd, _ in each_file(directory, disk)}
         self.all = {name: span for name, span in found.items() if span.first}
 
     def tidy(self) -> bool:
@@ -68,16 +70,18 @@ class Spans:
 
     def blocks(self, name: str) -> Iterator[bytes]:
         """Its lines. If it was sealed meanwhile, another may be growing under its name."""
-        sealed = sealed_name(node_of_file(name), self.all[name].first)
-        fd = self._open(sealed) if sealed not in self.all else -1
-        fd = fd if fd >= 0 else self._open(name)
+        sealed, fd = sealed_name(node_of_file(name), self.all[name].first), self._open(name)
+        if sealed not in self.all and (now := self._open(sealed)) >= 0:  # last: so none can be sealed in between
+            if fd >= 0:
+                self._disk.close(fd)
+            fd = now
         if fd < 0:
             raise LogError(f"{name} is gone since it was first looked at", "run it again")
         try:
-            for _, block, _ in blocks(fd, 0, os.fstat(fd).st_size):
+            for _, block, _ in blocks(fd, 0, self._disk.fstat(fd).st_size, self._disk):
                 yield block
         finally:
-            os.close(fd)
+            self._disk.close(fd)
 
     def keep(self) -> None:
         """Write down what is known of the sealed files; where that cannot be, it will be found out again."""
@@ -90,29 +94,19 @@ class Spans:
                 file.write(msgspec.json.encode(sealed))
             os.replace(draft, self._path)
 
-    def _look(self, name: str) -> Span:
-        try:
-            status = os.stat(os.path.join(self._directory, name))
-        except FileNotFoundError:
-            return Span(0, 0)
-        known = self._known.get(name)
-        if known and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
+    def _look(self, name: str, fd: int) -> Span:
+        status, known = self._disk.fstat(fd), self._known.get(name)
+        if known and (known.size, known.ctime_ns) == (status.st_size, status.st_ctime_ns):
             return msgspec.structs.replace(known)
-        fd, span = self._open(name), Span(status.st_size, status.st_mtime_ns)
-        if fd >= 0:
-            try:
-                size = os.fstat(fd).st_size
-                span.first = first_event(REAL, fd, size)
-                span.last = _last_event(fd, size) if span.first else ""
-            finally:
-                os.close(fd)
+        span = Span(status.st_size, status.st_ctime_ns, first_event(self._disk, fd, status.st_size))
+        span.last = _last_event(self._disk, fd, status.st_size) if span.first else ""
         return span
 
     def _open(self, name: str) -> int:
         """A descriptor; -1 if there is no such file."""
         path = os.path.join(self._directory, name)
         try:
-            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            return self._disk.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return -1
         except OSError as error:
@@ -127,12 +121,12 @@ def _load(path: str) -> dict[str, Span]:
         return {}
 
 
-def _last_event(fd: int, size: int) -> str:
+def _last_event(disk: Disk, fd: int, size: int) -> str:
     """The id of the last event in a file of so many bytes that holds one."""
     window = 4096
     while True:
         begin = max(0, size - window)
-        block = os.pread(fd, size - begin, begin)
+        block = disk.pread(fd, size - begin, begin)
         block = block[: block.rfind(b"\n") + 1]
         events, _ = decode_block(block if begin == 0 else block[block.find(b"\n") + 1 :])
         if events or begin == 0:

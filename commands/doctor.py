@@ -142,7 +142,7 @@ def _node(place: Place) -> Finding:
 
 def _log(place: Place) -> Findings:
     report = verify(place.log)
-    words = f"{report.events} events in {report.files} files"
+    words = f"{report.events} events in {report.files} file{'' if report.files == 1 else 's'}"
     if report.errors:
         words += f", {len(report.errors)} errors; the first: {report.errors[0]}"
     elif report.notes:

@@ -1,9 +1,11 @@
 """Make this repository ready for a swarm: the folders of its log, outside of what git tracks."""
 
 import os
+from contextlib import suppress
 
 import click
 
+from ..eventlog.errors import UsageError
 from ..eventlog.place import Place, find, initialise, node_of
 from ..world.clock import entropy
 from . import say
@@ -33,12 +35,19 @@ def _take_over(place: Place) -> None:
     from ..world.carrier import LogCarrier
     from ..world.door import Door
     from ..world.node import open_log
+    from ..world.settings import load
+    from ._clones import others, unset
 
     log = open_log(place)
     try:
         done = LogCarrier(place, Door(place.root, place.common), log, "").adopt()
     finally:
         log.close()
+    for note in done.notes:
+        say(note)
     if done.received:
         many = "1 event" if done.received == 1 else f"{done.received:,} events"
         say(f"took over {many} of other clones; to exchange what comes: swarm sync")
+        with suppress(UsageError):  # `swarm doctor` says what is wrong with it
+            if not load(place.root).sync.remote:
+                say(f"warning: {unset(others(place))}")

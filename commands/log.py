@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..eventlog.chains import each_file
+from ..eventlog.disk import REAL, Disk
 from ..eventlog.errors import LogError, UsageError
 from ..eventlog.events import IssueAssigned
 from ..eventlog.fact import Event, vocabulary
@@ -17,7 +19,7 @@ from ..eventlog.ids import time_of
 from ..eventlog.lines import decode_block
 from ..eventlog.place import known_node, node_of
 from ..eventlog.segments import SUFFIX
-from ..eventlog.tail import blocks, node_files
+from ..eventlog.tail import blocks
 from ..eventlog.telling import named, short, tell
 from ..eventlog.text import printable
 from ..mailbox.addresses import source_of
@@ -78,13 +80,13 @@ def command(
 def verify(json_: bool) -> int:
     """Look at every line: is the log what its writers wrote?
 
-    And can it have happened? Exit code 1 if a line was changed, taken out or cannot be read, if an event rests on one
-    that is not there, or if what became of a letter does not add up. A fork of histories, an unfinished line, or what
-    has not arrived yet from another clone is noted, and is no damage.
+    And can it have happened? Exit code 1 if a line was changed, taken out or cannot be read, if its id cannot be
+    believed, if an event rests on one that is not there, or if what became of a letter does not add up. A fork of
+    histories, an unfinished line, or what has not arrived yet from another clone is noted, and is no damage.
     """
     from ..eventlog.verify import verify as look
 
-    report = look(Home().place.log)
+    report = look(Home().place.log, now=now())
     if json_:
         emit(report)
     else:
@@ -106,7 +108,8 @@ def repair(dry_run: bool, json_: bool) -> None:
     """Move what is bad out of the log, into a quarantine file; nothing is deleted.
 
     Bad is a line that is no event, one that was changed, and the torn end of the file that grows. That it was moved is
-    said in the log, so that `swarm log verify` knows of the gap.
+    said in the log, so that `swarm log verify` knows of the gap, and that the next `swarm sync` of each other clone
+    moves it there too.
     """
     from ..eventlog.repair import plan
     from ..eventlog.repair import repair as mend
@@ -157,7 +160,7 @@ def _tell(found: "Plan", stamp: str) -> None:
         to = f"/{file}.{stamp}, beside the log's folder" if stamp else ""
         say(f"{len(spots)} of {file} {would}moved to quarantine{to}")
     for file, gaps in found.gaps.items():
-        say(f"{len(gaps)} gaps in {file} {would}noted")
+        say(f"{len(gaps)} {'gap' if len(gaps) == 1 else 'gaps'} in {file} {would}noted")
     for file, name in found.names.items():
         say(f"{file} {would}renamed to {name}")
     if not found:
@@ -197,8 +200,8 @@ def _show_sizes(head: str, sizes: Mapping[str, "Size"]) -> None:
 class Reader:
     """Reads every line with the event in it, each event once. `bad` counts the lines that are no events."""
 
-    def __init__(self, directory: str) -> None:
-        self.directory = directory
+    def __init__(self, directory: str, disk: Disk = REAL) -> None:
+        self.directory, self._disk = directory, disk
         self._places: dict[str, tuple[int, int]] = {}
         self._known: set[str] = set()
         self.bad = 0
@@ -206,25 +209,24 @@ class Reader:
     def read(self) -> list[Line]:
         """What came since the last call, in the order of ids. A file that was replaced is read again."""
         found: dict[str, Line] = {}
-        for name in node_files(self.directory):
-            for event, line in self._lines(name):
+        for name, fd, size in each_file(self.directory, self._disk):
+            for event, line in self._lines(name, fd, size):
                 if event.id not in self._known:
                     found[event.id] = event, line
         self._known |= found.keys()
         return [found[id_] for id_ in sorted(found)]
 
-    def _lines(self, name: str) -> list[Line]:
-        fd = os.open(os.path.join(self.directory, name), os.O_RDONLY | os.O_CLOEXEC)
+    def _lines(self, name: str, fd: int, size: int) -> list[Line]:
+        here = self._disk.fstat(fd).st_ino
+        inode, end = self._places.get(name, (here, 0))
+        begin = end if inode == here and end <= size else 0
+        found: list[Line] = []
         try:
-            status = os.fstat(fd)
-            inode, end = self._places.get(name, (status.st_ino, 0))
-            begin = end if inode == status.st_ino and end <= status.st_size else 0
-            found: list[Line] = []
-            for _, block, end in blocks(fd, begin, status.st_size):
+            for _, block, end in blocks(fd, begin, size, self._disk):
                 found += self._decoded(block)
-                self._places[name] = status.st_ino, end
-        finally:
-            os.close(fd)
+                self._places[name] = here, end
+        except OSError as error:
+            raise LogError(f"cannot read {name}: {error.strerror}") from error
         return found
 
     def _decoded(self, block: bytes) -> list[Line]:

@@ -39,7 +39,7 @@ def _speed(_context: click.Context, _option: click.Parameter, words: str | None)
 @click.option("--at", default="", metavar="WHEN", help="The moment to look at; the newest, if none is named.")
 @click.option("--diff", nargs=2, metavar="WHEN WHEN", help="What changed between two moments.")
 @click.option("--follow", is_flag=True, help="Play it in the terminal.")
-@click.option("--speed", callback=_speed, metavar="N", help="Divide the real gaps by N (default 1); max: no waiting.")
+@click.option("--speed", callback=_speed, metavar="N", help="Divide the real gaps by N (default 1); max or 0: none.")
 @click.option("--verify", is_flag=True, help="Have today's actors decide again; exit 1 at the first difference.")
 @click.option("--from", "from_", default="", metavar="WHEN", help="With --follow and --verify: what came after that.")
 @as_json

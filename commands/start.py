@@ -59,6 +59,7 @@ def _run(home: Home, until_idle: bool, options: dict[str, Any]) -> int:
     from ..world import clock, running
     from ..world.git import Git
     from ..world.settings import load
+    from ._clones import warnings
 
     place, run = home.place, f"run-{clock.entropy() >> 32:08x}"
     settings = load(place.root)
@@ -73,6 +74,8 @@ def _run(home: Home, until_idle: bool, options: dict[str, Any]) -> int:
         try:
             signal.signal(signal.SIGINT, lambda *_: system.interrupt())
             signal.signal(signal.SIGTERM, lambda *_: system.interrupt())
+            for words in warnings(place, force.sync, force.target):
+                say(f"warning: {words}")
             say(f"{run}: landing on {force.target}, {force.max_agents} agents at most, test: {force.test or 'none'}")
             ending = system.run(until_idle)
             code = _report(home.board(), ending.reason, until_idle)
@@ -141,7 +144,10 @@ def _detach() -> int:
         running.RunLock(lock).take(running.Holder(0, "", ""))  # raises, and says who runs
     output = os.path.join(home.place.home, "start.log")
     args = [argument for argument in sys.argv[1:] if argument != "--detach"]
-    started = background.start([sys.executable, "-P", "-m", "swarm.cli", *args], output)
+    try:
+        started = background.start([sys.executable, "-P", "-m", "swarm.cli", *args], output)
+    except OSError as error:
+        raise SwarmError(f"cannot begin in the background: {error}", "mend that and run it again") from error
     holder = background.wait(started, lambda: _of(running.holder(lock), started.pid))
     if holder is None:
         with open(output, encoding="utf-8", errors="replace") as file:

@@ -3,7 +3,11 @@ holds, and keeps 24 bytes of an event, so that ten million fit.
 
 Each line names the one that its writer saw before it (`prev`): the node's last event, if need be in the file before.
 Where the named line stands elsewhere, two histories were put together: divergence, no damage. Where no line is the
-named one, a line was changed or taken out.
+named one, a line was changed or taken out. That it ends with CR LF is no change: a person's git may write its files so.
+
+An id and the `time` of its line say the same. Where they do not, one of them was changed, and nothing is judged by that
+id: else a single flipped bit would make disorder of all that follows. An id that is too far ahead, but says what its
+line says, was made by a clock that is wrong, or this machine's is: which of them, nobody can tell.
 """
 
 import os
@@ -19,6 +23,7 @@ import msgspec
 from .disk import REAL, Disk
 from .errors import LogError
 from .fact import Event
+from .ids import END, rfc3339, says_time, too_far_from
 from .lines import decode_block, digest
 from .segments import first_of_file, is_sealed, node_of_file
 from .tail import blocks, node_files
@@ -58,6 +63,18 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     data: bytes
     event: Event[Any] | None
     reason: str = ""
+
+    @property
+    def digest(self) -> str:
+        """By which the next line names it."""
+        return digest(self.data.removesuffix(b"\r"))
+
+    def follows(self, before: "Line | None", mark: str) -> bool:
+        """Whether it was written after that line, which has that digest (or none: it is the first)."""
+        prev = self.event.prev if self.event else ""
+        return prev == mark or (
+            before is not None and prev == digest(before.data.removesuffix(b"\r") + b"\r")
+        )  # its writer found CR LF there
 
 
 class Break(msgspec.Struct, frozen=True):
@@ -144,29 +161,48 @@ def each_line(name: str, fd: int, size: int, disk: Disk = REAL) -> Iterator[Line
             at += length
 
 
+def where(directory: str, digests: set[str], disk: Disk = REAL) -> tuple[dict[str, list[Spot]], set[str]]:
+    """Where the events with these digests stand, and those of the digests that lines name as the one before them.
+    Raises LogError if a file cannot be read.
+    """
+    found, named = dict[str, list[Spot]](), set[str]()
+    for name, fd, size in each_file(directory, disk):
+        for line in each_line(name, fd, size, disk):
+            if line.event is not None:
+                named.update(digests & {line.event.prev})
+                if (mark := line.digest) in digests:
+                    found.setdefault(mark, []).append(Spot(name, line.offset, line.length))
+    return found, named
+
+
 # --- judging --------------------------------------------------------------------------------------
 
 
 class Chains:
     """Given the files in order, and of each all lines, it collects what is wrong.
 
-    `bad`: lines that are no events; `disorder`: ids that do not grow; `named`: files with the name of another first
-    event; `doubles`: a second event of an id; `breaks` of the chain. `copies` counts, by file, the lines that are
-    elsewhere too. `end` is the end of the last finished line of the file.
+    `bad`: lines that are no events; `belied`: ids that their lines' times belie; `far`: ids too far ahead of `now` (in
+    Unix time); `disorder`: ids that do not grow; `named`: files with the name of another first event; `doubles`: a
+    second event of an id; `breaks` of the chain. `copies` counts, by file, the lines that are elsewhere too, `returns`
+    those that end with CR LF. `end` is the end of the last finished line of the file.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: float = END) -> None:
+        self._too_far = too_far_from(now)
         self.ids = Ids()
         self.bad: list[Fault] = []
+        self.belied: list[Fault] = []
+        self.far: list[Fault] = []
         self.disorder: list[Fault] = []
         self.named: list[Fault] = []
         self.doubles: dict[str, list[Spot]] = {}
         self.breaks: list[Break] = []
         self.copies: Counter[str] = Counter()
+        self.returns: Counter[str] = Counter()
         self.end = 0
         self._file, self._node, self._empty = "", "", True
         self._id, self._digest, self._garbled = "", "", False
-        self._before: tuple[str, int, int] | None = None
+        self._before: tuple[str, Line] | None = None
 
     def begin(self, file: str) -> None:
         """The lines that come now are of this file."""
@@ -178,35 +214,48 @@ class Chains:
         """The file's next line. Returns whether it holds an event that was not there yet."""
         self.end = line.offset + line.length
         event = line.event
+        if line.data.endswith(b"\r"):
+            self.returns[self._file] += 1
         if event is None:
-            if line.reason:
+            if line.reason and line.data != b"\r":
                 self.bad.append(Fault(self._spot(line), f"no event, passed over: {line.reason}"))
                 self._garbled = True
             return False
         if self._empty:
             self._check_name(line, event.id)
-        mark = digest(line.data)
-        held = self.ids.add(event.id, mark)
+        mark, believed = line.digest, self._believed(line, event)
+        held = self.ids.add(event.id, mark, believed)
         if held == mark:
             self.copies[self._file] += 1
         elif held:
             self.doubles.setdefault(event.id, []).append(self._spot(line))
-        if event.prev != self._digest:
+        if event.prev != self._digest and not line.follows(self._before and self._before[1], self._digest):
             if held == mark:
                 return False  # a copy has its place in the chain elsewhere
-            before = Spot(*self._before) if self._before else None
+            before = _spot(*self._before) if self._before else None
             self.breaks.append(Break(self._spot(line), event.id, event.prev, before, self._digest, self._garbled))
-        elif event.id <= self._id:
+        elif believed and event.id <= self._id:
             words = f"its id {event.id} does not sort after {self._id}, the one before it"
             self.disorder.append(Fault(self._spot(line), words, event.id))
-        self._id, self._digest, self._garbled = event.id, mark, False
-        self._before = self._file, line.offset, line.length
+        self._id, self._digest, self._garbled = event.id if believed else self._id, mark, False
+        self._before = self._file, line
         return held != mark
 
     def gaps(self) -> list[Break]:
         """The breaks where the line that was written before is nowhere in the log."""
         there = self.ids.named({each.prev for each in self.breaks}) | {""}
         return [each for each in self.breaks if each.prev not in there]
+
+    def _believed(self, line: Line, event: Event[Any]) -> bool:
+        """Whether the id says what the line says."""
+        if not says_time(event.id, event.time):
+            words = f"its id {event.id} is of {rfc3339(event.id)}, and its time {event.time}: one of them was changed"
+            self.belied.append(Fault(self._spot(line), words, event.id))
+            return False
+        if event.id >= self._too_far:
+            words = f"its id {event.id} is too far ahead: the clock of this machine is wrong, or that of its writer was"
+            self.far.append(Fault(self._spot(line), words, event.id))
+        return True
 
     def _check_name(self, line: Line, id: str) -> None:  # noqa: A002
         self._empty = False
@@ -216,7 +265,11 @@ class Chains:
             self.named.append(Fault(self._spot(line), words, id))
 
     def _spot(self, line: Line) -> Spot:
-        return Spot(self._file, line.offset, line.length)
+        return _spot(self._file, line)
+
+
+def _spot(file: str, line: Line) -> Spot:
+    return Spot(file, line.offset, line.length)
 
 
 class _Row:
@@ -243,13 +296,13 @@ class Ids:
     def __contains__(self, id: str) -> bool:  # noqa: A002
         return bool(self._digest(id))
 
-    def add(self, id: str, digest: str) -> str:  # noqa: A002
-        """Keep it. Returns the digest that it had already; empty if it is new."""
+    def add(self, id: str, digest: str, in_row: bool = True) -> str:  # noqa: A002
+        """Keep it; unless `in_row`, aside. Returns the digest that it had already; empty if it is new."""
         high, low = _halves(id)
         row = self._rows.get(low >> 46 & 0xFFFF)
         if row is None:
             row = self._rows[low >> 46 & 0xFFFF] = _Row()
-        if high > row.last:
+        if high > row.last and in_row:
             row.last = high
             row.highs.append(high)
             row.lows.append(low)

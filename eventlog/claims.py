@@ -14,6 +14,7 @@ from .chains import Fault, Ids, Line, Spot
 from .events import EventRefused, LogRepaired, MailAcked, MailDeadLettered, MailDelivered, MailSent
 from .fact import Event, Unknown
 from .ids import is_id
+from .moved import Moved, learn
 from .transitions import Key, missing, needs, shows, single, twice
 
 UNREAD, DEAD, DELIVERED, ACKED = LETTERS = ("unread", "dead", "delivered", "acked")
@@ -48,7 +49,8 @@ class Claims:
     """Given every event, it knows what does not fit. `ids` are those of the log, each added before its event is given.
 
     `faults`: what was twice, or cannot be together. `unknown`: types (or data) that this version does not know -> how
-    many. `repaired`: files; `gaps`: hashes that a repair left behind; `refused`: files of which something was refused.
+    many. `repaired`: files; `gaps`: hashes that a repair left behind; `moved`: what it moved; `refused`: files of which
+    something was refused.
     """
 
     def __init__(self, ids: Ids) -> None:
@@ -58,6 +60,7 @@ class Claims:
         self.faults: list[Fault] = []
         self.repaired: set[str] = set()
         self.gaps: set[str] = set()
+        self.moved: Moved = {}
         self.refused: set[str] = set()
         self._shown: set[int] = set()
         self._owed: dict[int, Claim] = {}
@@ -117,6 +120,7 @@ class Claims:
                 self._became(letter, reader, event, self._dead, self._had, file, line)
             case LogRepaired(file=repaired, gaps=gaps):
                 self.gaps.update(gaps)
+                learn(self.moved, event.data)
                 self.repaired.add(repaired)
                 self._repair = max(self._repair, event.id)
             case EventRefused(origin=origin, event=refused):

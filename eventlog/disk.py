@@ -1,7 +1,8 @@
 """What the log asks of a file system. Rule: `files.py`, `end.py` and `tail.py` touch no file but through this port.
 
 So that power loss, a full disk and torn writes can be simulated: `tests/disk.py` has the double, and both pass one
-suite. The names are those of `os`, and so are the errors (OSError with its errno).
+suite. The names are those of `os`, and so are the errors (OSError with its errno). In the folder lies what people put
+there: of that `listdir` gives regular files alone, so nobody waits for a fifo, or stumbles over a link to nothing.
 """
 
 import fcntl
@@ -25,6 +26,8 @@ class Status(Protocol):
     def st_size(self) -> int: ...
     @property
     def st_mtime_ns(self) -> int: ...
+    @property
+    def st_ctime_ns(self) -> int: ...
 
 
 class Disk(Protocol):
@@ -41,7 +44,9 @@ class Disk(Protocol):
     def stat(self, path: str, /) -> Status: ...
     def ftruncate(self, fd: int, length: int, /) -> None: ...
     def rename(self, old: str, new: str, /) -> None: ...
-    def listdir(self, path: str, /) -> list[str]: ...
+    def listdir(self, path: str, /) -> list[str]:
+        """The names in the folder that lead to a regular file."""
+
     def fdatasync(self, fd: int, /) -> None: ...
     def fsync(self, fd: int, /) -> None: ...
     def flock(self, fd: int, operation: int, /) -> None: ...
@@ -49,6 +54,19 @@ class Disk(Protocol):
     def sleep(self, seconds: float, /) -> None: ...
     def clock(self) -> int:
         """The time that a change would be stamped with now, in nanoseconds. It is coarse: some milliseconds."""
+
+
+def _listdir(path: str, /) -> list[str]:
+    with os.scandir(path) as found:
+        return [entry.name for entry in found if is_regular(entry)]
+
+
+def is_regular(entry: os.DirEntry[str]) -> bool:
+    """Whether it leads to a regular file."""
+    try:
+        return entry.is_file()  # the folder itself says so: only a link is looked at
+    except OSError:  # a link to itself
+        return False
 
 
 class _Real:
@@ -63,7 +81,7 @@ class _Real:
     stat = staticmethod(os.stat)
     ftruncate = staticmethod(os.ftruncate)
     rename = staticmethod(os.rename)
-    listdir = staticmethod(os.listdir)
+    listdir = staticmethod(_listdir)
     fdatasync = staticmethod(os.fdatasync)
     fsync = staticmethod(os.fsync)
     flock = staticmethod(fcntl.flock)

@@ -430,10 +430,11 @@ class EventRefused(Fact):
 
 class LogRepaired(Fact):
     """Bad lines of `file` were moved to `quarantine`. `gaps`: hashes that later lines name in `prev` and that no line
-    has any more.
+    has any more. `moved`: hashes of those of the lines that were events: no clone keeps them (moved.py).
     """
 
     file: str
     quarantine: str
     lines: int
     gaps: list[str] = []
+    moved: list[str] = []

@@ -9,6 +9,7 @@ Sources: RFC 9562 §5.7 and §6.2; Kulkarni et al., "Logical Physical Clocks" (2
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 
 from .errors import LogError
@@ -19,6 +20,7 @@ END = 4_102_444_800
 
 _FORM = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _one = re.compile(_FORM).fullmatch
+_spelled = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII).fullmatch
 _HEX = b"0123456789abcdef"
 _STEP = 37
 _END_CLOCK = END * 1000 << 12
@@ -61,9 +63,21 @@ def rfc3339(id: str) -> str:  # noqa: A002
     return _rfc3339(int(id[:8] + id[9:13], 16))
 
 
+def says_time(id: str, time: str) -> bool:  # noqa: A002
+    """Whether a line with this id may say this `time`: it is the same, or in a spelling that our writers do not use."""
+    seconds, thousandth = divmod(int(id[:8] + id[9:13], 16), 1000)
+    return time == f"{_second(seconds)}{thousandth:03}Z" or _spelled(time) is None
+
+
 def too_far(id: str, now: float) -> bool:  # noqa: A002
     """Whether the id claims a time that no sane clock can show: over a day after `now`, or beyond the year 2100."""
     return id > LAST or time_of(id) > now + DAY
+
+
+def too_far_from(now: float) -> str:
+    """The same for many ids: those that are too far are not less than this text."""
+    milliseconds = int(min(now + DAY, END) * 1000) + 1
+    return f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}"
 
 
 def node_bits(node: str) -> int:
@@ -104,7 +118,8 @@ class Minter:
 
         `after` is the last id of the writer's own file. It is followed even if it is days ahead (this machine's own
         clock was wrong and was set back: what comes later must still sort later), but not beyond the year 2100: that
-        is garbage. Raises LogError if this machine's clock itself is beyond it.
+        is garbage (as is an id that its own line belies: end.py). Raises LogError if this machine's clock itself is
+        beyond it.
         """
         clock = int(self._now() * 1000) << 12
         if clock <= self._clock:
@@ -146,6 +161,11 @@ def _rfc3339(milliseconds: int) -> str:
     seconds, thousandth = divmod(milliseconds, 1000)
     days, second = divmod(seconds, DAY)
     return f"{_date(days)}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}.{thousandth:03}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    return _rfc3339(seconds * 1000)[:20]
 
 
 def _date(days: int) -> str:

@@ -3,7 +3,12 @@ that is safe from a loss of power before any file of the log is without it.
 
 Bad is a line that is no event; the torn end of the growing file; of two events with one id the one that no later line
 names; and an event that no line vouches for, because the line after it was written after another one that is nowhere:
-it was changed (or that other one was taken out: which of the two, nobody can tell).
+it was changed (or that other one was taken out: which of the two, nobody can tell); an event whose id and time belie
+each other; and one that was moved before and came back. What an event says by which it is known to be bad, its copies
+say too: they go with it, and no clone keeps it (moved.py).
+
+An id that is too far ahead is not moved for that: by a clock that was set back years the whole log would be bad. Set
+the clock, or wait until its time has come.
 
 The order of doing, all under the log's lock: the quarantine, then the fact that says so, then the files, each by
 rename. Wherever that is cut off, it can be done again.
@@ -16,12 +21,11 @@ from zlib import crc32
 
 import msgspec
 
-from .chains import Spot, each_file, each_line
+from .chains import Line, Spot, each_file, each_line, where
 from .disk import REAL, Disk
 from .errors import LogError
 from .events import LogRepaired
 from .files import Draft, Log
-from .lines import digest
 from .segments import node_of_file, sealed_name
 from .text import printable
 from .verify import Look
@@ -29,6 +33,7 @@ from .verify import Look
 UNFINISHED = "a line that is not finished"
 UNVOUCHED = "the next line was not written after it: it was changed, or one between them was taken out"
 DOUBLE = "another event has the same id, and that one stays"
+RETURNED = "a repair has moved it away before"
 
 _BLOCK = 1 << 20
 _GAPS = 1000
@@ -36,11 +41,13 @@ _GAPS = 1000
 
 
 class Plan(msgspec.Struct):
-    """What is to be done, or was. `moves`: what is moved -> why. `gaps`: file -> hashes that its lines name and that no
-    line will have. `names`: file -> the name that it should have.
+    """What is to be done, or was. `moves`: what is moved -> why; `marks`: those of them that are events -> their
+    hashes. `gaps`: file -> hashes that its lines name and that no line will have. `names`: file -> the name that it
+    should have.
     """
 
     moves: dict[Spot, str] = {}
+    marks: dict[Spot, str] = {}
     gaps: dict[str, list[str]] = {}
     names: dict[str, str] = {}
 
@@ -66,9 +73,12 @@ def plan(directory: str, own: str, disk: Disk = REAL) -> Plan:
     end, size = look.files.get(own, (0, 0))
     if end < size:
         found.moves[Spot(own, end, size - end)] = UNFINISHED
-    _plan_gaps(found, look)
-    if look.chains.doubles or look.chains.disorder:
-        _plan_suspects(found, look, directory, disk)
+    bad = _plan_gaps(found, look) | dict.fromkeys(look.returned(), RETURNED)
+    if look.chains.doubles or look.chains.disorder or look.chains.belied:
+        bad |= _plan_suspects(found, look, directory, disk)
+    for mark, spots in where(directory, set(bad), disk)[0].items() if bad else ():
+        found.moves |= dict.fromkeys(spots, bad[mark])
+        found.marks |= dict.fromkeys(spots, mark)
     damaged = {*found.moved(), *found.gaps, *look.claims.repaired}
     for fault in look.chains.named:
         name = sealed_name(node_of_file(fault.spot.file), fault.id)
@@ -77,10 +87,11 @@ def plan(directory: str, own: str, disk: Disk = REAL) -> Plan:
     return found
 
 
-def _plan_gaps(found: Plan, look: Look) -> None:
+def _plan_gaps(found: Plan, look: Look) -> dict[str, str]:
     """The line before a gap is moved unless another line names it. Where it is the end of another file, what is missing
-    is rather what came after it.
+    is rather what came after it. The hashes of what is to be moved -> why.
     """
+    bad = dict[str, str]()
     named = {each.prev for each in look.chains.breaks}
     for gap, excuse in look.gaps():
         if excuse:
@@ -88,7 +99,8 @@ def _plan_gaps(found: Plan, look: Look) -> None:
         found.gaps.setdefault(gap.spot.file, []).append(gap.prev)
         before = gap.before
         if before and before.file == gap.spot.file and not gap.garbled and gap.digest not in named:
-            found.moves[before] = UNVOUCHED
+            bad[gap.digest] = UNVOUCHED
+    return bad
 
 
 class _Suspect(msgspec.Struct):
@@ -99,33 +111,42 @@ class _Suspect(msgspec.Struct):
     vouched: bool
 
 
-def _plan_suspects(found: Plan, look: Look, directory: str, disk: Disk) -> None:
-    """Events that share an id, and those whose ids do not grow: who vouches for them takes one more look."""
+def _plan_suspects(found: Plan, look: Look, directory: str, disk: Disk) -> dict[str, str]:
+    """Events that share an id, those whose ids do not grow, and those that belie themselves: who vouches for them takes
+    one more look. The same.
+    """
+    bad = dict[str, str]()
     disorder = {fault.spot: fault for fault in look.chains.disorder}
-    ids = {*look.chains.doubles, *(fault.id for fault in disorder.values())}
+    belied = {fault.spot: fault for fault in look.chains.belied}
+    ids = {*look.chains.doubles, *(fault.id for fault in [*disorder.values(), *belied.values()])}
     for id_, suspects in _suspects(ids, {each.prev for each in look.chains.breaks}, directory, disk).items():
-        stays = next((each for each in suspects if each.vouched), suspects[0])
+        true = [each for each in suspects if each.spot not in belied]
+        stays = next((each for each in true if each.vouched), true[0] if true else None)
         for each in suspects:
-            if each.digest != stays.digest and id_ in look.chains.doubles:
-                found.moves[each.spot] = DOUBLE
+            if each.spot in belied:
+                bad[each.digest] = belied[each.spot].words
+            elif stays and each.digest != stays.digest and id_ in look.chains.doubles:
+                bad[each.digest] = DOUBLE
             elif each.spot in disorder and not each.vouched:
-                found.moves[each.spot] = disorder[each.spot].words
-            if each.spot in found.moves:  # the next event may name it, if only the one that tells of this
+                bad[each.digest] = disorder[each.spot].words
+            if each.digest in bad:  # the next event may name it, if only the one that tells of this
                 found.gaps.setdefault(each.spot.file, []).append(each.digest)
+    return bad
 
 
 def _suspects(ids: set[str], named: set[str], directory: str, disk: Disk) -> dict[str, list[_Suspect]]:
     found: dict[str, list[_Suspect]] = {}
     before: _Suspect | None = None
+    last: Line | None = None
     for name, fd, size in each_file(directory, disk):
         for line in each_line(name, fd, size, disk):
             if line.event is None:
                 continue
-            if before is not None and line.event.prev == before.digest:
+            if before is not None and line.follows(last, before.digest):
                 before.vouched = True
-            before = None
+            before, last = None, line
             if line.event.id in ids:
-                mark = digest(line.data)
+                mark = line.digest
                 before = _Suspect(Spot(name, line.offset, line.length), mark, mark in named)
                 found.setdefault(line.event.id, []).append(before)
     return found
@@ -167,9 +188,13 @@ class _Work:
         moved = self.plan.moved()
         for file in sorted({*moved, *self.plan.gaps}):
             kept = f"{os.path.basename(self._folder)}/{file}.{self._stamp}" if file in moved else ""
-            lines, gaps = len(moved.get(file, ())), self.plan.gaps.get(file, [])
-            for start in range(0, max(len(gaps), 1), _GAPS):
-                yield LogRepaired(printable(file), printable(kept), lines, gaps[start : start + _GAPS])
+            lines, gaps = len(moved.get(file, ())), dict.fromkeys(self.plan.gaps.get(file, ()))
+            marks = {self.plan.marks[spot]: None for spot in moved.get(file, ()) if spot in self.plan.marks}
+            both = [mark for mark in marks if mark in gaps]  # first, so that one event says both of them
+            named, gone = [*dict.fromkeys([*both, *gaps])], [*dict.fromkeys([*both, *marks])]
+            for start in range(0, max(len(named), len(gone), 1), _GAPS):
+                some = slice(start, start + _GAPS)
+                yield LogRepaired(printable(file), printable(kept), lines, named[some], gone[some])
                 lines = 0
 
     def quarantine(self) -> None:

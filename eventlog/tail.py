@@ -2,7 +2,8 @@
 
 A file that shrank or was replaced is read again from its beginning: folds take an event twice without harm. The inode
 does not prove that a file is the same (git reuses it), so the bytes before the position are compared too. A file that
-was sealed, and so has another name, is gone on with.
+was sealed, and so has another name, is gone on with; so is one that took the place of another and begins as that did,
+as `sync` replaces the tail of another node.
 """
 
 import os
@@ -26,12 +27,12 @@ _UNSEEN = (0, 0, 0, 0)
 
 class Mark(msgspec.Struct, frozen=True):
     """How far a file was read: its first `offset` bytes have the checksum `crc` (CRC-32), the last event in them the id
-    `last`; `mtime_ns` is that of the file then.
+    `last`; `ctime_ns` is that of the file then: unlike the time of the last write, nobody can set it.
     """
 
     offset: int
     crc: int
-    mtime_ns: int
+    ctime_ns: int
     last: str = ""
 
 
@@ -76,7 +77,7 @@ class Tail:
         self._folder: tuple[int, ...] = folder.stamp if folder else ()
         self._names: list[str] = []
         self._growing: list[str] = folder.growing if folder else []
-        self._settled = folder is not None
+        self._settled, self._gone = folder is not None, False
 
     def read(self) -> list[Event[Any]]:
         """The events that came since the last call: in a file's order, the files by name. A partial last line waits.
@@ -94,11 +95,8 @@ class Tail:
                 self._names = node_files(self._directory, self._disk)
                 self._growing = [name for name in self._names if not is_sealed(name)]
                 self._follow()
-            settled, self._settled, again = (
-                self._settled,
-                False,
-                False,
-            )  # it counts only if all of this comes to its end
+            settled, self._settled = self._settled, False  # it counts only if all of this comes to its end
+            again = self._gone = False
             for name in self._names if looks else self._growing:
                 if is_sealed(name):
                     yield from self._read_file(name)
@@ -106,6 +104,7 @@ class Tail:
                     known = self._places.setdefault(name, _Place()).stamp[:2]
                     yield from self._read_file(name)
                     again |= known != self._places[name].stamp[:2]  # what was there before may have been sealed
+            again |= self._gone
             self._settled = settled
 
     @property
@@ -159,9 +158,9 @@ class Tail:
     def _is_now(self, name: str, place: _Place) -> bool:
         path = os.path.join(self._directory, name)
         try:
-            status = self._disk.stat(path)
-            if place.stamp != _UNSEEN and (status.st_dev, status.st_ino) != place.stamp[:2]:
-                return False
+            status, other = self._disk.stat(path), node_of_file(name) + SUFFIX in self._names
+            if other and place.stamp != _UNSEEN and (status.st_dev, status.st_ino) != place.stamp[:2]:
+                return False  # a copy, perhaps: what was read is still there
             return status.st_size >= place.offset and _checksum(self._disk, path, place.offset) == place.crc
         except OSError:
             return False
@@ -174,7 +173,8 @@ class Tail:
                 return
             fd = self._disk.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            return  # it went away since the folder was listed
+            self._gone = True  # since the folder was listed: it has another name now, perhaps
+            return
         except OSError as error:
             raise LogError(f"cannot read {path}: {error.strerror}") from error
         try:
@@ -216,10 +216,11 @@ class Tail:
         """Whether what was read is still what stands before the position."""
         if place.stamp == _UNSEEN:
             return True  # it was marked, and the mark was seen to stand
-        if stamp[:2] != place.stamp[:2] or stamp[2] < place.offset:
+        if stamp[2] < place.offset:
             return False
-        before = place.before
-        return bool(before) and self._disk.pread(fd, len(before), place.offset - len(before)) == before
+        if place.before and stamp[:2] == place.stamp[:2]:
+            return self._disk.pread(fd, len(place.before), place.offset - len(place.before)) == place.before
+        return _checksum_of(self._disk, fd, 0, place.offset, 0) == place.crc
 
 
 def look(directory: str, disk: Disk = REAL) -> tuple[int, int, int, int] | None:
@@ -231,8 +232,8 @@ def look(directory: str, disk: Disk = REAL) -> tuple[int, int, int, int] | None:
 def standing(directory: str, marks: Mapping[str, Mark], disk: Disk = REAL) -> dict[str, Mark] | None:
     """The marks under the names that their files have now; None if any file is no longer what was read.
 
-    A growing file may have grown, or have been sealed. One that did not change since, by its time, is not read; of any
-    other all that was read is compared.
+    A growing file may have grown, or have been sealed. One that did not change since, by its `ctime_ns`, is not read;
+    of any other all that was read is compared.
     """
     names = node_files(directory, disk)
     here, found = set(names), dict[str, Mark]()
@@ -252,7 +253,7 @@ def _stands(path: str, mark: Mark, disk: Disk) -> bool:
         status = disk.stat(path)
         if status.st_size < mark.offset:
             return False
-        if status.st_size == mark.offset and status.st_mtime_ns == mark.mtime_ns:
+        if status.st_size == mark.offset and status.st_ctime_ns == mark.ctime_ns:
             return True
         return _checksum(disk, path, mark.offset) == mark.crc
     except OSError:
@@ -329,4 +330,4 @@ def _after_newline(disk: Disk, fd: int, start: int, end: int) -> int:
 
 
 def _stamp(status: Status) -> tuple[int, int, int, int]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns

@@ -7,9 +7,11 @@ Letters are accounted for: each is in exactly one of `LETTERS`, and what is said
 
 import msgspec
 
-from .chains import Break, Chains, each_file, each_line
+from .chains import Break, Chains, Spot, each_file, each_line, where
 from .claims import LETTERS, Claims
 from .disk import REAL, Disk
+from .ids import END
+from .moved import is_out
 from .segments import is_sealed, node_of_file
 from .text import printable
 
@@ -28,13 +30,14 @@ class Report(msgspec.Struct):
 
 
 class Look:
-    """One look at every byte of every file. `files`: name -> (the end of its last finished line, its size). Raises
-    LogError if a file cannot be read.
+    """One look at every byte of every file, at `now` (Unix time). `files`: name -> (the end of its last finished line,
+    its size). Raises LogError if a file cannot be read.
     """
 
-    def __init__(self, directory: str, disk: Disk = REAL) -> None:
+    def __init__(self, directory: str, disk: Disk = REAL, now: float = END) -> None:
+        self._directory, self._disk = directory, disk
         self.files: dict[str, tuple[int, int]] = {}
-        self.chains = chains = Chains()
+        self.chains = chains = Chains(now)
         self.claims = claims = Claims(chains.ids)
         for name, fd, size in each_file(directory, disk):
             chains.begin(name)
@@ -48,22 +51,40 @@ class Look:
         """Where the line that was written before is nowhere, and why that is no damage; empty if it is."""
         return [(each, self._excuse(each)) for each in self.chains.gaps()]
 
+    def returned(self) -> dict[str, list[Spot]]:
+        """Digest -> where it stands: the lines that a repair has moved away and that are there all the same."""
+        moved = self.claims.moved
+        here = self.chains.ids.named(set(moved))
+        if not here:  # as nearly always: one look is enough
+            return {}
+        spots, named = where(self._directory, here, self._disk)
+        return {mark: found for mark, found in spots.items() if is_out(mark, moved, named)}
+
     def _excuse(self, gap: Break) -> str:
-        if gap.prev in self.claims.gaps:
+        if gap.prev in self.claims.moved:
             return "was moved away by a repair"
+        if gap.prev in self.claims.gaps:
+            return "is missing; a repair noted it"
         files = {gap.spot.file, gap.before.file if gap.before else ""}
         return "was refused when it came" if files & self.claims.refused else ""
 
 
-def verify(directory: str, disk: Disk = REAL) -> Report:
-    """Look at every byte of every node file. Raises LogError if one cannot be read."""
-    look = Look(directory, disk)
+def verify(directory: str, disk: Disk = REAL, now: float = END) -> Report:
+    """Look at every byte of every node file. An id over a day after `now` (Unix time) is an error. Raises LogError if a
+    file cannot be read.
+    """
+    look = Look(directory, disk, now)
     chains, claims = look.chains, look.claims
     report = Report(events=len(chains.ids), files=len(look.files), letters=claims.letters())
     report.errors += map(str, chains.bad)
     report.errors += [str(each) for each in chains.named if each.spot.file not in claims.repaired]
     _tell_breaks(look, report)
-    report.errors += map(str, chains.disorder)
+    report.errors += [
+        f"{spot}: a repair has moved this line away, and it is there again"
+        for spots in look.returned().values()
+        for spot in spots
+    ]
+    report.errors += [*map(str, chains.belied), *map(str, chains.far), *map(str, chains.disorder)]
     report.errors += [
         f"{spot}: another event has the same id {id_}" for id_, spots in chains.doubles.items() for spot in spots
     ]
@@ -71,6 +92,7 @@ def verify(directory: str, disk: Disk = REAL) -> Report:
     for fault, is_error in claims.unmet():
         (report.errors if is_error else report.notes).append(str(fault))
     report.notes += [f"{name}: {n} of its events are elsewhere too" for name, n in sorted(chains.copies.items())]
+    report.notes += [f"{name}: {n} of its lines end with CR LF" for name, n in sorted(chains.returns.items())]
     report.notes += [
         f"{n} of {name}: a type, or data, that this version does not know" for name, n in sorted(claims.unknown.items())
     ]

@@ -31,6 +31,7 @@ class Status(msgspec.Struct, frozen=True):
     st_ino: int
     st_size: int
     st_mtime_ns: int
+    st_ctime_ns: int
 
 
 class _File:
@@ -40,7 +41,7 @@ class _File:
         self.ino = ino
         self.data, self.synced = bytearray(), bytearray()
         self.pending: list[tuple[int, bytes | None]] = []
-        self.mtime = 0
+        self.mtime = self.ctime = 0
         self.holder: _Open | None = None
 
     def sync(self) -> None:
@@ -261,7 +262,7 @@ class SimDisk:
             self.faults.room += max(0, len(file.data) - length)
         file.pending.append((length, None))
         _apply(file.data, length, None)
-        file.mtime = self._machine.now()
+        file.mtime = file.ctime = self._machine.now()
 
     def rename(self, old: str, new: str, /) -> None:
         self.called("rename")
@@ -275,7 +276,7 @@ class SimDisk:
             del self._machine.names[source]
             self._machine.names[target] = file
             self._machine.pending.append((source, target, file))
-            self._machine.mtime = self._machine.now()
+            self._machine.mtime = file.ctime = self._machine.now()
 
     def listdir(self, path: str, /) -> list[str]:
         self.called("listdir")
@@ -323,7 +324,7 @@ class SimDisk:
         machine.inodes += 1
         file = machine.names[name] = _File(machine.inodes)
         machine.pending.append(("", name, file))
-        machine.mtime = file.mtime = machine.now()
+        machine.mtime = file.mtime = file.ctime = machine.now()
         return file
 
     def _keep(self, opened: _Open) -> int:
@@ -358,7 +359,7 @@ class SimDisk:
         if data:
             file.pending.append((at, bytes(data)))
             _apply(file.data, at, data)
-            file.mtime = self._machine.now()
+            file.mtime = file.ctime = self._machine.now()
 
     def _sync(self, fd: int, call: str) -> None:
         opened = self._find(fd)
@@ -371,7 +372,10 @@ class SimDisk:
             self._machine.synced, self._machine.pending = dict(self._machine.names), []
 
     def _status(self, file: _File | None) -> Status:
-        return Status(7, file.ino, len(file.data), file.mtime) if file else Status(7, 1, 4096, self._machine.mtime)
+        machine = self._machine
+        if file is None:
+            return Status(7, 1, 4096, machine.mtime, machine.mtime)
+        return Status(7, file.ino, len(file.data), file.mtime, file.ctime)
 
 
 def _apply(content: bytearray, offset: int, data: bytes | None) -> None:

@@ -5,6 +5,9 @@ Rule: it is made once in a run of the tests, by the generator of the benchmarks;
 
 import os
 import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -78,13 +81,26 @@ def some_done(log: str, count: int = 3) -> list[str]:
     return [issue.id for issue in whole(log)[issues.State].known() if issue.status == issues.DONE][:count]
 
 
-def zeroed(path: Path) -> None:
-    """Nothing but zeros, as long and as old as before: whoever reads the file notices, whoever trusts its mark does
-    not.
-    """
-    before = path.stat()
-    path.write_bytes(bytes(before.st_size))
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+@contextmanager
+def reading(folder: str) -> Iterator[list[str]]:
+    """The names of the files in the folder that anybody in this process opens meanwhile, in that order."""
+    if not _readers:
+        sys.addaudithook(_notice)  # it stays for as long as the process does
+    names = _readers[folder] = []
+    try:
+        yield names
+    finally:
+        _readers[folder] = []
+
+
+_readers: dict[str, list[str]] = {}
+
+
+def _notice(event: str, values: tuple[Any, ...]) -> None:
+    if event == "open" and isinstance(values[0], str):
+        folder, _, name = values[0].rpartition("/")
+        if folder in _readers:
+            _readers[folder].append(name)
 
 
 def points(cache: str) -> int:

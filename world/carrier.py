@@ -27,6 +27,7 @@ from .leasing import SOURCE, Leasing, Wish
 from .logbranch import FILE, NAME, Entry, Heads, LogBranch, Tree
 from .logfolder import LogFolder, Record, Refusal
 from .meeting import Meeting, Met
+from .refused import in_words
 
 SEAL = 64 * 1024
 """A growing file of so many bytes is sealed before it is carried: what is carried again as it grows stays small."""
@@ -76,9 +77,10 @@ class LogCarrier:
         self._node = node_of(place, entropy)
         self._directory, self._log, self._door = place.log, log, door
         self._now, self._entropy, self._pause = now, entropy, pause
-        os.makedirs(place.cache, mode=0o700, exist_ok=True)
         record = os.path.join(place.cache, "carried.json")
-        self._folder = LogFolder(place.log, record, lambda node: Log(place.log, node, now, entropy), now, disk)
+        self._folder = LogFolder(
+            place.log, record, place.quarantine, lambda node: Log(place.log, node, now, entropy), now, disk
+        )
         self._branch = LogBranch(door, remote)
         self._meeting = Meeting(self._folder, self._branch, now)
         self._leasing = Leasing(place.log, self._node, seconds, now, entropy, run)
@@ -104,14 +106,21 @@ class LogCarrier:
         """Whether that time (Unix seconds) is still to come."""
         return self._now() < until
 
+    @in_words()
     def adopt(self) -> Carried:
         """Take over what git itself has brought: a fresh clone comes with its remote's branch. Asks no remote."""
         with self._door.lock("sync"):
             heads, record = self._branch.heads(), self._folder.record()
             done = Carried(", ".join(sorted(heads.tracking)))
+            if not (heads.local or heads.tracking) and self._branch.is_narrow():
+                done.notes.append("this clone fetches only some branches; if others share a log with it: swarm sync")
             for remote, commit in [("", heads.local), *sorted(heads.tracking.items())]:
-                if commit:
+                try:
                     tree = self._tree(commit, record)
+                except GitError as error:
+                    done.notes.append(f"the branch {NAME} that git has brought cannot be read: {error}")
+                    continue
+                if commit:
                     self._count(done, self._meeting.meet(record, tree, tree), record)
                 if remote:
                     LogBranch(self._door, remote).move(Heads(), "", commit)
@@ -119,30 +128,42 @@ class LogCarrier:
 
     # --- one sync ---
 
+    @in_words()
     def _carry(self, wanted: Sequence[Wish]) -> Carried:
         with self._door.lock("sync"):
-            self._trees.clear()
             self._log.seal(SEAL)
-            done, fetched = Carried(self._branch.remote), False
-            for turn in range(TRIES):
-                heads, record = self._branch.heads(), self._folder.record()
-                met = self._met(heads, record, done)
-                commit = self._commit(heads, met, record)
-                leases = self._leased(wanted, met, commit, done)
-                top = leases.commit if leases else commit
-                if top == heads.remote and fetched:
-                    return self._finish(done, heads, met, record, top)
-                try:
-                    if top != heads.remote and self._pushed(top, turn):
-                        done.sent, done.files_sent = met.sent, met.files_sent
-                        return self._finish(done, heads, met, record, top, leases)
-                    self._branch.fetch()
-                except GitError:
-                    self._branch.move(heads, commit, "")
-                    self._remember(record, commit, met)
+            try:
+                return self._exchange(wanted)
+            except GitError:
+                lost = self._branch.forget_unreadable()
+                if not lost:
                     raise
-                fetched = True
-            raise GitError(f"others pushed to {self._branch.remote} before us, {TRIES} times", "swarm sync")
+            done = self._exchange(wanted)  # the folder has everything
+            done.notes[:0] = lost
+            return done
+
+    def _exchange(self, wanted: Sequence[Wish]) -> Carried:
+        self._trees.clear()
+        done, fetched = Carried(self._branch.remote), False
+        for turn in range(TRIES):
+            heads, record = self._branch.heads(), self._folder.record()
+            met = self._met(heads, record, done)
+            commit = self._commit(heads, met, record)
+            leases = self._leased(wanted, met, commit, done)
+            top = leases.commit if leases else commit
+            if top == heads.remote and fetched:
+                return self._finish(done, heads, met, record, top)
+            try:
+                if top != heads.remote and self._pushed(top, turn):
+                    done.sent, done.files_sent = met.sent, met.files_sent
+                    return self._finish(done, heads, met, record, top, leases)
+                self._branch.fetch()
+            except GitError:
+                self._branch.move(heads, commit, "")
+                self._remember(record, commit, met)
+                raise
+            fetched = True
+        raise GitError(f"others pushed to {self._branch.remote} before us, {TRIES} times", "swarm sync")
 
     def _met(self, heads: Heads, record: Record, done: Carried) -> Met:
         """The three sides brought together; once more if that gave something to say, for that is to be carried too."""
@@ -160,6 +181,9 @@ class LogCarrier:
         """Add up what came, and say in the log what was refused, if that was not said before. How much was said."""
         done.received += met.received
         done.files_received += met.files_received
+        if met.gone:
+            words = f"events that a repair elsewhere has moved away were moved to quarantine: {met.gone}"
+            done.notes.append(f"{words}; a swarm that runs here knows them until it is started again")
         new = [refusal for refusal in met.refused if refusal not in record.told]
         if new:
             said = Tail(self._directory, (EventRefused.type,)).read()
@@ -231,7 +255,7 @@ class LogCarrier:
         return done
 
     def _remember(self, before: Record, tip: str, met: Met) -> None:
-        now = Record(tip, met.tree, met.settled, met.refused)
+        now = Record(tip, met.tree, met.settled, met.refused, met.moved)
         if now != before:
             self._folder.remember(now)
 

@@ -12,10 +12,11 @@ others read.
 import gc
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import cache as once
+from functools import partial
 from hashlib import blake2b
 from itertools import chain
 from typing import Any
@@ -27,7 +28,8 @@ from .. import eventlog, projections
 from ..eventlog.fact import Event
 from ..eventlog.tail import Mark, Tail
 from ..projections import Board, Snapshot, types
-from .shelf import Page, Range, Shelf, Stale, Store, parts
+from .shelf import Shelf, parts
+from .store import Page, Point, Range, Stale, Store, Sums
 from .sweep import Here, compare, extend, sealed, sweep
 
 FILE, LOCK = "board.sqlite", "board.lock"
@@ -59,8 +61,7 @@ class _Base(msgspec.Struct, frozen=True):
     """A checkpoint that is true, what it covers by the names of `sweep`, and how the log stands to that."""
 
     store: Store
-    page: int
-    snapshot: Snapshot
+    point: Point
     marks: dict[str, Mark]
     here: Here
 
@@ -81,6 +82,7 @@ class Keeper:
         self._lock = _lock(cache, PATIENCE) if owner and cache else -1
         self._shelf: Shelf | None = None
         self._ends: dict[str, int] = {}
+        self._renewed: dict[str, Mark] = {}
         self._saved = self._kept = 0
         self.fresh = 0
         self._plain()
@@ -120,6 +122,8 @@ class Keeper:
         """Save a checkpoint if it is time for one."""
         if self.fresh > MANY and (draft := self.draft()):
             self.write(draft)
+        elif self._renewed:
+            self._with_lock(self._renew)
 
     def draft(self) -> Draft | None:
         """The board as a checkpoint; None if nothing has happened since the last one, or if it cannot be saved."""
@@ -147,10 +151,13 @@ class Keeper:
 
     def write(self, draft: Draft) -> None:
         """Write it down, and the pages before it. What hinders it is no error: the next one has all of that too."""
+        self._with_lock(partial(self._write, draft))
+
+    def _with_lock(self, write: Callable[[], None]) -> None:
         lock = self._lock if self._lock >= 0 else _lock(self._cache)
         try:
             if lock >= 0:
-                self._write(draft)
+                write()
         except (Stale, OSError):
             pass
         finally:
@@ -161,12 +168,31 @@ class Keeper:
         shelf, store = self._shelf, Store(self._path, writable=True)
         try:
             if shelf and store.begin(self._saved):
-                numbers = shelf.write(store, draft.page)
-                store.set(draft.page, draft.snapshot, draft.size, draft.kept)
-                store.cover(draft.marks)
+                numbers, sums = shelf.write(store, draft.page)
+                store.set(Point(draft.page, draft.snapshot, sums), draft.size, draft.kept)
+                store.cover(draft.page, draft.marks)
                 store.commit()
-                self._saved = draft.page
-                shelf.written(numbers)
+                self._saved, self._renewed = draft.page, {}
+                shelf.written(numbers, sums)
+        finally:
+            store.close()
+
+    def _renew(self) -> None:
+        """Mark the files anew that have another time and were seen to be what they were, as all are in a copy of the
+        repository: so the next one need not read them.
+        """
+        store = Store(self._path, writable=True)
+        try:
+            if store.begin(self._saved):
+                held = store.marks(self._saved)
+                same = {
+                    name: mark
+                    for name, mark in self._renewed.items()
+                    if name in held and (held[name].offset, held[name].crc) == (mark.offset, mark.crc)
+                }
+                store.cover(self._saved, held | same)
+                store.commit()
+                self._renewed = {}
         finally:
             store.close()
 
@@ -199,11 +225,11 @@ class Keeper:
             self._plain()
 
     def _go_on(self, base: _Base) -> None:
-        self._shelf = Shelf(self._directory, base.store, base.page)
-        self.board = Board(self._only, self._here, self._shelf).restore(base.snapshot)
+        self._shelf = Shelf(self._directory, base.store, base.point.page, base.point.sums)
+        self.board = Board(self._only, self._here, self._shelf).restore(base.point.snapshot)
         self.tail = Tail(self._directory, self._types(), base.here.now, folder=base.here.folder)
         self._ends = {name: mark.offset for name, mark in base.marks.items()}
-        self._saved, self._kept = base.page, base.store.kept()
+        self._saved, self._kept, self._renewed = base.point.page, base.store.kept(), base.here.fresh
 
     def _advance(self, base: _Base | None) -> bool:
         """Fold all that the base does not cover, saving points on the way; False if that cannot be saved now."""
@@ -214,7 +240,7 @@ class Keeper:
         try:
             store = Store(self._path, writable=True) if base else Store.fresh(new, fingerprint())
             try:
-                if base and not store.begin(base.page):
+                if base and not store.begin(base.point.page):
                     raise Stale("another process was quicker")
                 with _no_collection():
                     self._fold(store, base)
@@ -234,11 +260,11 @@ class Keeper:
                 os.close(lock)
 
     def _fold(self, store: Store, base: _Base | None) -> None:
-        page, marks = (base.page, dict(base.marks)) if base else (0, {})
-        shelf = self._shelf = Shelf(self._directory, store, page)
+        page, marks, sums = (base.point.page, dict(base.marks), base.point.sums) if base else (0, {}, Sums())
+        shelf = self._shelf = Shelf(self._directory, store, page, sums)
         board = self.board = Board((), self._here, shelf)
         if base:
-            board.restore(base.snapshot)
+            board.restore(base.point.snapshot)
         ranges: list[Range] = []
         size = turned = sum(mark.offset for mark in marks.values())
         kept = store.kept()
@@ -251,11 +277,11 @@ class Keeper:
                 page, turned, ranges = shelf.add(store, Page(ranges, board.turn())), size, []
                 if size - kept >= CHAPTER:
                     board.retire()
-                    store.set(page, board.snapshot(), size, kept=True)
+                    store.set(Point(page, board.snapshot(), shelf.sums), size, kept=True)
                     kept = size
         page = shelf.add(store, Page(ranges, board.turn()))
-        store.set(page, board.snapshot(), size, kept=False)
-        store.cover(marks)
+        store.set(Point(page, board.snapshot(), shelf.sums), size, kept=False)
+        store.cover(page, marks)
         self.tail, self._only = Tail(self._directory, (), compare(self._directory, marks).now), ()
         self._ends = {name: mark.offset for name, mark in marks.items()}
         self._saved, self._kept = page, kept
@@ -272,9 +298,8 @@ def as_of(directory: str, cache: str, until: str, here: str = "") -> Board:
         base = _load(directory, path)
     board, marks = Board((), here), dict[str, Mark]()
     if base and (point := base.store.point(until)):
-        page, snapshot = point
-        board = Board((), here, Shelf(directory, base.store, page)).restore(snapshot)
-        marks = {name: Mark(end, 0, 0) for name, end in base.store.ends(page).items()}
+        board = Board((), here, Shelf(directory, base.store, point.page, point.sums)).restore(point.snapshot)
+        marks = {name: Mark(end, 0, 0) for name, end in base.store.ends(point.page).items()}
     for piece in sweep(directory, marks, until):
         board.fold(event for event in piece.events if event.id <= until)
     return board
@@ -290,7 +315,7 @@ def fingerprint() -> str:
     rooms = [os.path.dirname(str(room.__file__)) for room in (eventlog, projections)]
     here = os.path.dirname(__file__)
     paths = [os.path.join(room, name) for room in rooms for name in sorted(os.listdir(room)) if name.endswith(".py")]
-    for path in (*paths, *(os.path.join(here, f"{name}.py") for name in ("checkpoints", "shelf", "sweep"))):
+    for path in (*paths, *(os.path.join(here, f"{name}.py") for name in ("checkpoints", "shelf", "store", "sweep"))):
         with open(path, "rb") as file:
             sources.update(file.read())
     return sources.hexdigest()
@@ -302,11 +327,11 @@ def _load(directory: str, path: str) -> _Base | None:
         return None
     with suppress(Stale, OSError):
         store = Store(path)
-        if store.fingerprint() == fingerprint() and (point := store.point()):
-            marks = store.marks()
+        if store.fingerprint() == fingerprint() and (last := store.last()):
+            point, marks = last
             here = compare(directory, marks)
             if here.true:
-                return _Base(store, *point, marks, here)
+                return _Base(store, point, marks, here)
         store.close()
     return None
 

@@ -6,38 +6,18 @@ securing.py    what an agent left becomes a commit
 landing.py     merging, and moving the target
 """
 
-import errno
-import os
 import re
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from ..eventlog.errors import UsageError
 from . import Conflict, Landed, Merged, Moved, Refused, Secured, landing, securing, worktrees
-from .door import FREE_SPACE, Door, GitError
+from .door import Door, GitError
+from .refused import in_words
 
 __all__ = ["Git", "GitError"]
 
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _OLDEST = (2, 38)  # merge-tree --write-tree
-_MENDED_BY = {
-    errno.ENOSPC: FREE_SPACE,
-    errno.EDQUOT: FREE_SPACE,
-    errno.EROFS: "mount it writable and run it again",
-}
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """What the system itself refused to a deed comes out as a GitError, wherever in the deed it was."""
-    try:
-        yield
-    except OSError as error:
-        words = (error.strerror or str(error)).lower()
-        where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
-        hint = _MENDED_BY.get(error.errno or 0) or (f"ls -ld {shlex.quote(where)}" if where else "swarm doctor")
-        raise GitError(f"{words}: {where}" if where else words, hint=hint) from error
 
 
 class Git:
@@ -102,47 +82,47 @@ class Git:
 
     # --- deeds: see `Repository` ---
 
-    @_in_words()
+    @in_words()
     def prepare(self, path: str, branch: str, base: str) -> None:
         """A worktree at `path` on the new branch, cut from `base`."""
         _check_ids(base)
         worktrees.prepare(self._door, path, branch, base)
 
-    @_in_words()
+    @in_words()
     def secure(self, path: str, branch: str, base: str, ref: str, message: str, author: str) -> Secured:
         """Commit all that is in the worktree and point `ref` at it."""
         _check_ids(base)
         return securing.secure(self._door, path, branch, base, ref, message, author)
 
-    @_in_words()
+    @in_words()
     def gate(self, path: str, commit: str, keep_ignored: bool = False) -> str:
         """Put the worktree at exactly `commit`, detached; returns its absolute path."""
         _check_ids(commit)
         return worktrees.gate(self._door, path, commit, keep_ignored)
 
-    @_in_words()
+    @in_words()
     def merge(self, base: str, commit: str, message: str, author: str, when: float) -> Merged | Conflict:
         """Merge `commit` into `base` in the object store."""
         _check_ids(base, commit)
         return landing.merge(self._door, base, commit, message, author, when)
 
-    @_in_words()
+    @in_words()
     def land(self, target: str, base: str, commit: str) -> Landed | Moved | Refused:
         """Move the target from `base` to `commit`."""
         _check_ids(base, commit)
         return landing.land(self._door, target, base, commit)
 
-    @_in_words()
+    @in_words()
     def remove(self, path: str, secured: str, recycle: bool = False) -> None:
         """Delete the worktree, or set its folder aside, if the commit `secured` exists."""
         worktrees.remove(self._door, path, secured, recycle)
 
-    @_in_words()
+    @in_words()
     def tidy(self) -> None:
         """Delete what `remove` set aside."""
         worktrees.tidy(self._door)
 
-    @_in_words()
+    @in_words()
     def delete_branch(self, branch: str, kept: str) -> bool:
         """Delete a branch of the swarm, if all that is on it is in `kept` too; True if it is gone."""
         worktrees.check_branch(branch)

@@ -5,7 +5,7 @@ the target checked out, git itself fast-forwards there or nothing happens.
 import os
 import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from . import Conflict, Landed, Merged, Moved, Refused
 from .door import WORKTREES, Door, GitError, Place, failed, first_lines, linked, named, printable, read_line, write_line
@@ -120,3 +120,23 @@ def _free(door: Door, ref: str, base: str) -> None:
         if read_line(head) == f"ref: {ref}":
             write_line(f"{head}.swarm", f"{base}\n")
             os.replace(f"{head}.swarm", head)
+
+
+# --- what landed elsewhere ------------------------------------------------------------------------
+
+
+def lacking(door: Door, target: str, commits: Sequence[str]) -> list[str]:
+    """Those of the commits (full ids) that the branch does not contain, be they in this repository or not."""
+    if not commits:
+        return []
+    known = _piped(door, "cat-file", "--batch-check=%(objectname) %(objecttype)", given=commits)
+    there = [commit for commit in commits if f"{commit} commit" in known]
+    apart = _piped(door, "rev-list", "--stdin", given=[*there, f"^refs/heads/{target}"])
+    return [commit for commit in commits if commit in apart or commit not in there]
+
+
+def _piped(door: Door, *args: str, given: Sequence[str]) -> set[str]:
+    answer = door.pipe(*args, given="".join(f"{line}\n" for line in given).encode())
+    if answer.code:
+        raise failed(args[0], answer)
+    return set(answer.out.decode().splitlines())

@@ -8,6 +8,7 @@ refs/swarm/remote/<remote>/log    the tip that the remote had when it was last h
 
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 
@@ -35,6 +36,12 @@ _OVERTAKEN = re.compile(
 _PROGRESS = re.compile(
     r"(remote: )?(Enumerating|Counting|Compressing|Delta|Writing|Total|Unpacking|Receiving|Resolving)\b"
 )
+_DAMAGED = re.compile(
+    "^(?!remote: ).*"
+    "(corrupt|object file|bad object|not a valid object|unable to read|missing (blob|tree|commit|object))",
+    re.MULTILINE,
+)
+"""What git says of its own objects, whatever it was at. (What the remote's git said begins with `remote: `.)"""
 _NAME = re.compile("[A-Za-z0-9_.][A-Za-z0-9_.-]*")
 
 
@@ -76,6 +83,8 @@ class LogBranch:
         self.remote = remote
         key = remote if _NAME.fullmatch(remote) else blake2b(remote.encode(), digest_size=8).hexdigest()
         self._ref = f"refs/swarm/remote/{key}/log"
+        self._mend = f"git fsck; find {shlex.quote(door.common)}/objects -type f -empty -delete"
+        self._mend += f"; git fetch --refetch {shlex.quote(remote)} {NAME}; swarm sync"
 
     # --- looking ---
 
@@ -97,6 +106,15 @@ class LogBranch:
         """The names of the remotes that are configured."""
         return self._run("remote").decode().split()
 
+    def is_carried(self) -> bool:
+        """Whether there ever was a sync here, or an init that found the branch."""
+        return bool(self._run("for-each-ref", "--count=1", REF, "refs/swarm/remote"))
+
+    def is_narrow(self) -> bool:
+        """Whether git was told to fetch only some branches of a remote (`git clone --single-branch`, or `--depth`)."""
+        specs = self._door.pipe("config", "--get-regexp", r"^remote\..*\.fetch$").out.split(b"\n")[:-1]
+        return any(b"refs/heads/*:" not in spec for spec in specs)
+
     def contains(self, newer: str, older: str) -> bool:
         """Whether commit `newer` came from commit `older`."""
         answer = self._door.pipe("merge-base", "--is-ancestor", "--end-of-options", older, newer)
@@ -104,12 +122,38 @@ class LogBranch:
             raise failed("merge-base", answer)
         return answer.code == 0
 
+    def forget_unreadable(self) -> list[str]:
+        """Let go of tips that are no commits whose files git can read, as if there were none. Says which these were.
+
+        One that a person has checked out is left alone.
+        """
+        heads, said = self.heads(), []
+        for ref, tip in ((REF, "" if heads.checkout else heads.local), (self._ref, heads.remote)):
+            if tip and not self._is_readable(tip):
+                self._run("update-ref", "-d", ref, tip)
+                said.append(f"{ref} led to {tip[:12]}, which is no commit that can be read: it was begun anew")
+        return said
+
+    def _is_readable(self, tip: str) -> bool:
+        try:
+            return self._is_commit(tip) and self.tree(tip) is not None
+        except GitError:
+            return False
+
+    def _is_commit(self, tip: str) -> bool:
+        return self._door.pipe("cat-file", "-e", f"{tip}^{{commit}}").code == 0
+
     def tree(self, commit: str) -> Tree:
-        """What is at the top of a commit."""
+        """What is at the top of a commit. Raises GitError, also where git has not the files themselves."""
         found: Tree = {}
-        for line in self._run("ls-tree", "-l", "-z", "--full-tree", commit).split(b"\0")[:-1]:
+        answer = self._door.pipe("ls-tree", "-l", "-z", "--full-tree", commit)
+        if answer.code:
+            raise GitError(f"git cannot read the commit {commit[:12]} here: {_words(answer)}", self._mend)
+        for line in answer.out.split(b"\0")[:-1]:
             words, name = line.split(b"\t", 1)
             mode, kind, id_, size = words.decode().split()
+            if size == "BAD":
+                raise GitError(f"git cannot read the object {id_} here", self._mend)
             found[name.decode(NAMES)] = Entry(mode, kind, id_, int(size) if size != "-" else 0)
         return found
 
@@ -168,13 +212,17 @@ class LogBranch:
     # --- the way to the remote and back ---
 
     def fetch(self) -> None:
-        """Bring what the remote has. Raises Unreachable."""
+        """Bring what the remote has. Raises Unreachable; and GitError if that is no commit that can be read."""
         answer = self._far("fetch", *_FETCH, "--", self.remote, f"+{REF}:{self._ref}")
         if answer.code == 0:
+            if " -> " in answer.err and not self._is_commit(self._ref):  # it moved
+                self._run("update-ref", "-d", self._ref)
+                words = f"what {self.remote} has on its branch {NAME} is no commit that can be read"
+                raise GitError(words, f"git push {self.remote} :{REF}; swarm sync  (this clone's log is sent again)")
             return
         looked = self._far("ls-remote", "--exit-code", "--", self.remote, REF)
         if looked.code != 2:  # that it has no such branch
-            raise self._unreachable(looked if looked.code else answer)
+            raise self._failed("fetch", looked if looked.code else answer, bool(looked.code))
         self._door.pipe("update-ref", "-d", self._ref)
 
     def push(self, commit: str) -> str:
@@ -187,19 +235,25 @@ class LogBranch:
         answer = self._far(*plain, "push", *_PUSH, "--", self.remote, f"{commit}:{REF}")
         lines = [line for line in answer.out.decode("utf-8", "replace").splitlines() if f":{REF}\t" in line]
         if not lines:
-            raise self._unreachable(answer)
+            raise self._failed("push", answer)
         flag, _, why = lines[0].split("\t", 2)
         if flag != "!":
             return ""
         if not _OVERTAKEN.search(why + answer.err):
-            raise GitError(f"{self.remote} refused the log: {_words(answer) or why}", "git remote -v")
+            words = ": ".join(filter(None, (_words(answer), why.strip())))
+            raise GitError(f"{self.remote} refused the log: {words}", "git remote -v")
         return why
 
     def _far(self, *args: str) -> Output:
         return self._door.pipe(*args, env={"LC_ALL": "C"}, silence=PATIENCE)  # its words are looked at
 
-    def _unreachable(self, answer: Output) -> Unreachable:
+    def _failed(self, what: str, answer: Output, silent: bool = True) -> GitError:
+        """The error for what came to no end; `silent`: as far as is known the remote did not answer."""
         words = _words(answer) or f"exit {answer.code}"
+        if _DAMAGED.search(answer.err):
+            return GitError(f"git {what} failed, for objects of this repository are damaged: {words}", self._mend)
+        if not silent:
+            return GitError(f"{self.remote} answers, and git {what} failed: {words}", "swarm sync")
         return Unreachable(f"cannot reach {self.remote}: {words}", "nothing is lost; when it answers again: swarm sync")
 
     def _run(self, *args: str, given: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:

@@ -15,6 +15,7 @@ import msgspec
 from ..eventlog.disk import Disk
 from ..eventlog.errors import LogError
 from ..eventlog.files import Draft, Log
+from ..eventlog.moved import Moved
 from ..eventlog.segments import is_sealed, node_of_file, sealed_name
 from ..eventlog.tail import first_event, node_files
 from .logbranch import Tree
@@ -45,14 +46,15 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What was so after the last sync: the tip, its tree, the files that say the same (by their names there), and what
-    was refused.
+    """What was so after the last sync: the tip, its tree, the files that say the same (by their names there) but for
+    what a repair has moved, what was refused, and what all repairs in these files have moved.
     """
 
     tip: str = ""
     tree: Tree = {}
     files: dict[str, Settled] = {}
     told: list[Refusal] = []
+    moved: Moved = {}
 
 
 class Copy(msgspec.Struct):
@@ -92,14 +94,22 @@ def digest(data: bytes) -> str:
 
 
 class LogFolder:
-    """The folder `directory`; its record is the file `record`. `log_of(node)` is a node's log, to be closed; `now`
-    gives Unix time. Errors of the system come out as LogError.
+    """The folder `directory`; its record is the file `record`, and what is taken out of it goes to the folder
+    `quarantine`. `log_of(node)` is a node's log, to be closed; `now` gives Unix time. Errors of the system come out as
+    LogError.
     """
 
     def __init__(
-        self, directory: str, record: str, log_of: Callable[[str], Log], now: Callable[[], float], disk: Disk
+        self,
+        directory: str,
+        record: str,
+        quarantine: str,
+        log_of: Callable[[str], Log],
+        now: Callable[[], float],
+        disk: Disk,
     ) -> None:
-        self._directory, self._record, self._log_of, self._now, self._disk = directory, record, log_of, now, disk
+        self._directory, self._record, self._quarantine = directory, record, quarantine
+        self._log_of, self._now, self._disk = log_of, now, disk
 
     # --- reading ---
 
@@ -182,9 +192,33 @@ class LogFolder:
             disk.rename(draft, path)
         return Copy(name, path, status.st_size, status.st_mtime_ns, status.st_ino, data)
 
-    def absorb(self, growing: Copy, more: Lines) -> Copy:
-        """Seal a growing file together with what else is known to be in it, under its log's lock."""
+    def set_aside(self, name: str, lines: Lines) -> None:
+        """Have these lines of the file in quarantine, safe from a loss of power, before the file is without them."""
+        if not lines:
+            return
+        path, disk = os.path.join(self._quarantine, f"{name}.{int(self._now() * 1000)}"), self._disk
+        with self._in_words(path):
+            os.makedirs(self._quarantine, mode=0o700, exist_ok=True)
+            fd = disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                data = joined([lines], {})
+                while data:
+                    data = data[disk.write(fd, data) :]
+                disk.fsync(fd)
+            finally:
+                disk.close(fd)
+            folder = disk.open(self._quarantine, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                disk.fsync(folder)
+            finally:
+                disk.close(folder)
+
+    def absorb(self, growing: Copy, more: Lines, gone: Lines | None = None) -> Copy:
+        """Seal a growing file together with what else is known to be in it, but for what is `gone`, under its log's
+        lock.
+        """
         log, made = self._log_of(node_of_file(os.path.basename(growing.path))), []
+        out: Lines = gone or {}
         paths: list[str] = []
 
         def seal() -> list[Draft]:
@@ -195,7 +229,10 @@ class LogFolder:
             sealed = os.path.join(self._directory, growing.name)
             versions = [read(self._read(path), self._now()) for path in [*paths, *filter(os.path.exists, [sealed])]]
             bad = {line: id_ for version in versions for line, id_ in version.bad.items()}
-            made.append(self.put(growing.name, joined([*(version.all for version in versions), more], bad)))
+            kept = [version.all for version in versions]
+            self.set_aside(growing.name, {line: id_ for lines in kept for line, id_ in lines.items() if line in out})
+            kept = [{line: id_ for line, id_ in lines.items() if line not in out} for lines in [*kept, more]]
+            made.append(self.put(growing.name, joined(kept, bad)))
             return []
 
         def leave() -> None:
@@ -221,6 +258,7 @@ class LogFolder:
     def remember(self, record: Record) -> None:
         """Say what is so now."""
         with self._in_words(self._record):
+            os.makedirs(os.path.dirname(self._record), mode=0o700, exist_ok=True)
             with open(f"{self._record}.new", "wb") as file:
                 file.write(msgspec.json.encode(record))
             os.replace(f"{self._record}.new", self._record)

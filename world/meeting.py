@@ -2,16 +2,22 @@
 folder has every event of all three that may be believed, and the tree that comes of it has every event at all.
 
 What is not taken over is refused with words: lines that are no events, ids too far ahead, files that are no segments.
+
+What a repair has moved away, here or in any other clone, is not taken over either, and the folder loses what it still
+has of it (eventlog/moved.py): so a repair in one clone is one in all. All repairs in what is settled are known from the
+record, and those in anything else are found when it is read, as it must be anyway. One that is new may mean any file:
+then, and only then, all of them are looked into.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
+from ..eventlog.moved import Moved
 from ..eventlog.segments import SUFFIX, is_sealed
 from .logbranch import ATTRIBUTES, FILE, UNION, Entry, LogBranch, Tree
 from .logfolder import Copy, LogFolder, Record, Refusal, Settled
-from .union import Version, joined, read
+from .union import Lines, Version, heard, joined, out, read
 
 BATCH = 16 * 1024 * 1024
 LARGEST = 64 * 1024 * 1024
@@ -20,7 +26,8 @@ LARGEST = 64 * 1024 * 1024
 
 class Met(msgspec.Struct):
     """What came of it. `tree`: what the branch is to have; `copies`: what the folder has; `settled`: those of them that
-    say what the tree says. Numbers are of events, and of files that have them.
+    say what the tree says. `moved`: what all repairs have moved that are known now; `gone`: how many events the folder
+    lost by that. Numbers are of events, and of files that have them.
     """
 
     tree: Tree
@@ -31,6 +38,8 @@ class Met(msgspec.Struct):
     received: int = 0
     files_sent: int = 0
     files_received: int = 0
+    moved: Moved = {}
+    gone: int = 0
 
 
 class _Open(msgspec.Struct, frozen=True):
@@ -54,7 +63,17 @@ class Meeting:
 
     def meet(self, record: Record, mine: Tree, theirs: Tree) -> Met:
         """Bring the three together. `record` is what was so after the last time."""
-        met = Met(tree={**mine, **theirs}, copies=self._folder.copies())
+        met = self._meet(record, mine, theirs)
+        while met.moved != record.moved:
+            record, before = msgspec.structs.replace(record, files={}, moved=met.moved), met
+            met = self._meet(record, mine, theirs)
+            met.received += before.received
+            met.files_received += before.files_received
+            met.gone += before.gone
+        return met
+
+    def _meet(self, record: Record, mine: Tree, theirs: Tree) -> Met:
+        met = Met(tree={**mine, **theirs}, copies=self._folder.copies(), moved=dict(record.moved))
         ahead: list[tuple[Copy, Settled]] = []
         apart: list[_Open] = []
         for name in sorted({*met.tree, *met.copies}):
@@ -71,6 +90,9 @@ class Meeting:
         self._keep(met, ahead)
         for batch in _batches(apart):
             contents = self._branch.blobs(list({id_: None for file in batch for id_ in file.blobs}))
+            here = [self._folder.data(met.copies[file.name]) for file in batch if file.name in met.copies]
+            for data in (*contents.values(), *here):
+                heard(data, self._now(), met.moved)
             for file in batch:
                 self._join(met, file, {id_: read(contents[id_], self._now()) for id_ in file.blobs})
         if met.tree and ATTRIBUTES not in met.tree:
@@ -100,6 +122,7 @@ class Meeting:
 
     def _counted(self, met: Met, copy: Copy, settled: Settled | None) -> Settled:
         """Count what is new in a file that only this clone has so far; what it says, but not yet of which blob."""
+        heard(self._folder.data(copy), self._now(), met.moved)
         met.sent += self._folder.data(copy).count(b"\n", settled.length if settled else 0)
         met.files_sent += 1
         found = copy.settled("")
@@ -122,20 +145,21 @@ class Meeting:
         copy = met.copies.get(file.name)
         own = read(self._folder.data(copy), self._now()) if copy else Version()
         known = own.all
-        new = {line: id_ for each in versions.values() for line, id_ in each.events.items() if line not in known}
-        self._refuse(met, file.name, own, versions.values())
-        if new:
-            met.received += len(new)
-            met.files_received += 1
-            if copy and copy.grows:
-                copy = self._folder.absorb(copy, new)
-            else:
-                copy = self._folder.put(file.name, joined([known, new], own.bad))
-            own = read(copy.data or b"", self._now())
-            met.copies[file.name] = copy
-        everything = dict(own.all)
+        everything = dict(known)
         for version in versions.values():
             everything.update(version.all)
+        gone = out(everything, met.moved)
+        settled = known | gone
+        new = {line: id_ for each in versions.values() for line, id_ in each.events.items() if line not in settled}
+        self._refuse(met, file.name, settled, own, versions.values())
+        if new or (copy and known.keys() & gone):
+            met.received += len(new)
+            met.files_received += bool(new)
+            copy = self._have(file.name, copy, own, new, gone)
+            met.gone += len(known.keys() & gone)
+            own = read(copy.data or b"", self._now())
+            everything.update(own.all)
+            met.copies[file.name] = copy
         before = len(versions[file.theirs.id].all) if file.theirs else 0
         met.sent += len(everything) - before
         met.files_sent += len(everything) > before
@@ -145,13 +169,23 @@ class Meeting:
             met.tree[file.name] = Entry(FILE, "blob", self._branch.keep(data), len(data))
         elif met.tree[file.name].id not in whole:
             met.tree[file.name] = Entry(FILE, "blob", whole[0], file.blobs[whole[0]])
-        if copy and len(own.all) == len(everything):
-            met.settled[file.name] = copy.settled(met.tree[file.name].id)
+        if copy and len(own.all) + len(gone) == len(everything):
+            said = copy.settled(met.tree[file.name].id)
+            # What the branch has and the folder has not must stay there: when it grows, it is to be put together again.
+            met.settled[file.name] = msgspec.structs.replace(said, digest="") if gone else said
         if copy:
             copy.data = None  # as above
 
-    def _refuse(self, met: Met, name: str, own: Version, versions: Iterable[Version]) -> None:
-        far = sorted({id_ for each in versions for line, id_ in each.far.items() if line not in own.far})
+    def _have(self, name: str, copy: Copy | None, own: Version, new: Lines, gone: Lines) -> Copy:
+        """Have the file say what is new, and not what is gone."""
+        if copy and copy.grows:
+            return self._folder.absorb(copy, new, gone)
+        self._folder.set_aside(name, {line: id_ for line, id_ in own.all.items() if line in gone})
+        kept = {line: id_ for line, id_ in own.all.items() if line not in gone}
+        return self._folder.put(name, joined([kept, new], own.bad))
+
+    def _refuse(self, met: Met, name: str, known: Lines, own: Version, versions: Iterable[Version]) -> None:
+        far = sorted({id_ for each in versions for line, id_ in each.far.items() if line not in known})
         if far:
             others = f" (and those of {len(far) - 1} more)" if len(far) > 1 else ""
             met.refused.append(Refusal(name, far[0], f"its id is too far ahead{others}"))

@@ -72,11 +72,13 @@ def _locked(fd: int) -> bool:
 
 
 def holder(path: str) -> Holder | None:
-    """Who holds the lock now; None if nobody does."""
+    """Who holds the lock now; None if nobody does. Nothing is written; raises SwarmError if it cannot be looked at."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise SwarmError(f"cannot read {path}: {error.strerror}", "mend that and run it again") from error
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -7,21 +7,24 @@ read after it.
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 from zlib import crc32
 
 import msgspec
 
-from ..eventlog.disk import REAL
+from ..eventlog.disk import REAL, is_regular
 from ..eventlog.errors import LogError
 from ..eventlog.fact import Event
 from ..eventlog.lines import BLOCK, decode_block
-from ..eventlog.segments import SUFFIX, first_of_file, is_sealed, node_of_file, sealed_name
+from ..eventlog.segments import SUFFIX, files, first_of_file, is_sealed, node_of_file, sealed_name
 from ..eventlog.tail import Folder, Mark, blocks, first_event, look, node_files
 from ..projections import LAST
-from .shelf import Range, Stale
+from .store import Range, Stale
 
 _NOWHERE = Mark(0, 0, 0)
+_PATIENCE = 100
+"""How often a folder is listed again because a file of it went meanwhile."""
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -85,7 +88,7 @@ def _pieces(fd: int, name: str, mark: Mark) -> Iterator[Piece]:
             block, crc = b"", _crc(fd, start, end, crc)
         crc = crc32(block, crc)
         last = found[-1].id if found else last
-        yield Piece(name, start, Mark(end, crc, status.st_mtime_ns, last), block, found)
+        yield Piece(name, start, Mark(end, crc, status.st_ctime_ns, last), block, found)
 
 
 def extend(ranges: list[Range], piece: Piece) -> None:
@@ -103,13 +106,15 @@ def extend(ranges: list[Range], piece: Piece) -> None:
 
 class Here(msgspec.Struct, frozen=True):
     """How a log stands to some marks: these by the names that the files have `now`, and how many bytes they do not
-    cover. `true`: the marked files are what they were; `folder`: for a tail that goes on from there.
+    cover. `true`: the marked files are what they were; `folder`: for a tail that goes on from there; `fresh`: marks
+    that are to take the place of those of files which had to be read to know that.
     """
 
     now: dict[str, Mark]
     missing: int
     true: bool
     folder: Folder | None
+    fresh: dict[str, Mark]
 
 
 def compare(directory: str, marks: Mapping[str, Mark]) -> Here:
@@ -117,38 +122,50 @@ def compare(directory: str, marks: Mapping[str, Mark]) -> Here:
 
     Raises LogError if the folder cannot be read.
     """
-    try:
-        stamp = look(directory)
-        with os.scandir(directory) as found:
-            files = {entry.name: entry.stat() for entry in found if entry.name.endswith(SUFFIX)}
-    except OSError as error:
-        if isinstance(error, FileNotFoundError) and os.path.isdir(directory):
-            return compare(directory, marks)  # a file was sealed meanwhile
-        raise LogError(f"cannot read the log in {directory}: {error.strerror}") from error
+    stamp, here = _status_of_all(directory)
     now, missing, whole, changed = dict[str, Mark](), 0, stamp is not None, dict[str, Mark]()
-    for name, status in files.items():
+    for name, status in here.items():
         mark = marks.get(name, _NOWHERE)
         missing += status.st_size - mark.offset
         if mark is not _NOWHERE:
             now[name] = mark
             whole &= status.st_size == mark.offset
-            if (status.st_size, status.st_mtime_ns) != (mark.offset, mark.mtime_ns):
+            if (status.st_size, status.st_ctime_ns) != (mark.offset, mark.ctime_ns):
                 changed[name] = mark
     for name, mark in marks.items() if len(now) < len(marks) else ():
         if name not in now:  # it is not sealed yet
             now[node_of_file(name) + SUFFIX] = changed[node_of_file(name) + SUFFIX] = mark
             missing -= mark.offset
-    growing = sorted(name for name in files if name not in marks)
+    growing = sorted(name for name in here if name not in marks)
     folder = Folder(stamp, growing) if stamp and whole and not any(map(is_sealed, growing)) else None
-    true = len(now) == len(marks) and all(_stands(directory, files, *one) for one in changed.items())
-    return Here(now, missing, true, folder)
+    true = len(now) == len(marks) and all(_stands(directory, here, *one) for one in changed.items())
+    fresh = {
+        name: msgspec.structs.replace(mark, ctime_ns=here[name].st_ctime_ns)
+        for name, mark in changed.items()
+        if true and is_sealed(name) and here[name].st_size == mark.offset
+    }
+    return Here(now, missing, true, folder, fresh)
 
 
-def _stands(directory: str, files: Mapping[str, os.stat_result], name: str, mark: Mark) -> bool:
-    status = files.get(name)
+def _status_of_all(directory: str) -> tuple[tuple[int, int, int, int] | None, dict[str, os.stat_result]]:
+    """The folder, as `look` gives it, and each file of the log in it."""
+    try:
+        for _ in range(_PATIENCE):
+            stamp = look(directory)
+            with os.scandir(directory) as found:
+                entries = {entry.name: entry for entry in found if is_regular(entry)}
+            with suppress(FileNotFoundError):  # a file was sealed meanwhile
+                return stamp, {name: entries[name].stat() for name in files(entries)}
+    except OSError as error:
+        raise LogError(f"cannot read the log in {directory}: {error.strerror}") from error
+    raise LogError(f"cannot read the log in {directory}: its files do not stay", "run it again")
+
+
+def _stands(directory: str, here: Mapping[str, os.stat_result], name: str, mark: Mark) -> bool:
+    status = here.get(name)
     if status is None or status.st_size < mark.offset:
         return False
-    if (status.st_size, status.st_mtime_ns) == (mark.offset, mark.mtime_ns):
+    if (status.st_size, status.st_ctime_ns) == (mark.offset, mark.ctime_ns):
         return True
     return bool(_known_as(directory, name, mark))
 

@@ -3,14 +3,17 @@ order versions meet.
 
 A file has one author, who only appends. So one version is nearly always the beginning of another; where it is not (a
 restored backup, a merge by hand), the union of their lines is in the order of the ids, which is that of the writing.
+What a repair has moved away is in the union like any other line, but in no clone's folder (eventlog/moved.py).
 """
 
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from ..eventlog.events import LogRepaired
 from ..eventlog.ids import too_far
-from ..eventlog.lines import BLOCK, decode_block
+from ..eventlog.lines import BLOCK, decode_block, digest
+from ..eventlog.moved import Moved, is_out, learn
 
 Lines = dict[bytes, str]
 """Lines without their newlines -> the ids of their events."""
@@ -46,6 +49,24 @@ def read(data: bytes, now: float) -> Version:
                 last = next(good).id
                 (found.far if too_far(last, now) else found.events)[line] = last
     return found
+
+
+def heard(data: bytes, now: float, moved: Moved) -> None:
+    """Add to `moved` what the repairs in these lines have moved."""
+    if LogRepaired.type.encode() in data:  # hardly ever
+        for event in decode_block(data, (LogRepaired.type,))[0]:
+            if isinstance(event.data, LogRepaired) and not too_far(event.id, now):
+                learn(moved, event.data)
+
+
+def out(events: Lines, moved: Moved) -> Lines:
+    """Those of a file's events that were moved away for good."""
+    marks = {line: mark for line in events if (mark := digest(line)) in moved} if moved else {}
+    named: set[str] = set()
+    if not all(moved[mark] for mark in marks.values()):
+        for block in _blocks(b"\n".join(events) + b"\n"):
+            named.update(event.prev for event in decode_block(block)[0])
+    return {line: events[line] for line, mark in marks.items() if is_out(mark, moved, named)}
 
 
 def joined(events: Iterable[Lines], bad: Lines) -> bytes:

@@ -15,7 +15,7 @@ from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.ids import DAY
 from swarm.eventlog.tail import Tail, read_all
 from swarm.projections import Board, issues
-from swarm.world.shelf import Stale
+from swarm.world.store import Stale
 
 from history import BEGIN
 

@@ -21,8 +21,11 @@ from swarm.eventlog.events import (
     WorkSecured,
 )
 from swarm.eventlog.tail import read_all
+from swarm.world.node import open_log
 
+import strangers
 from given import History
+from meanwhile import Meanwhile
 from waiting import until
 
 ASSIGNED = IssueAssigned(attempt=1, generation="g", agent="builder-1", role="builder", runtime="shell")
@@ -217,3 +220,45 @@ def test_follow_goes_on_with_what_comes_until_it_is_interrupted(home: Home, tmp_
         process.wait()
     assert (process.returncode, error.strip()) == (130, b"")
     assert len(output.read_text().splitlines()) == len(read_all(home.place.log)) == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(
+            ["status"],
+            ["issue", "list"],
+            ["issue", "create", "x"],
+            ["mail", "check"],
+            ["mail", "send", "--to", "human"],
+        ),
+        *(["log"], ["log", "verify"], ["log", "repair"], ["log", "stats"], ["doctor"], ["sync", "--help"], ["replay"]),
+    ],
+    ids=" ".join,
+)
+def test_what_is_no_file_in_the_log_stands_in_nobodys_way(
+    swarm: Any, home: Home, history: History, command: list[str]
+) -> None:
+    expected = swarm(*command, stdin="x")
+    strangers.put(home.place.log)
+    result = swarm(*command, stdin="x")
+    assert (result.code, result.err) == (expected.code, expected.err)
+    assert len(result.out.splitlines()) >= len(expected.out.splitlines())
+
+
+@pytest.mark.parametrize("listing", [1, 2])
+def test_no_event_is_missed_because_its_file_is_sealed_meanwhile(home: Home, listing: int) -> None:
+    written = home.append("human", [("sw-fff6", IssueOpened(title=str(number))) for number in range(100)])
+
+    def seal() -> None:
+        log = open_log(home.place)
+        log.seal(1)
+        log.close()
+        home.append("human", [("sw-fff7", IssueOpened(title="in the next file"))])
+
+    disk = Meanwhile(seal, listing)
+    reader = Reader(home.place.log, disk)
+    assert [event.id for event, _ in reader.read()][:100] == [event.id for event in written]
+    assert disk.done
+    assert len(reader.read()) <= 1
+    assert len(read_all(home.place.log)) == 101

@@ -187,7 +187,7 @@ def test_sending_imports_nothing_heavy(home: Home, issue: str, at_work: Any, to:
     ours = {name.removeprefix("swarm.") for name in loaded}
     assert "commands.mail" in ours
     assert not {name for name in ours if name.split(".")[0] in HEAVY}
-    light = {"world.clock", "world.node", "world.checkpoints", "world.shelf", "world.sweep"}
+    light = {"world.clock", "world.node", "world.checkpoints", "world.shelf", "world.store", "world.sweep"}
     assert not {name for name in ours if name.startswith(("actors", "world."))} - light
 
 

@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from swarm.commands._moments import END
 from swarm.commands._past import Past
 from swarm.commands._spans import KEPT, Spans
+from swarm.eventlog.disk import REAL
 from swarm.eventlog.events import IssueOpened
 from swarm.eventlog.fact import Event
 from swarm.eventlog.ids import Minter, node_bits, rfc3339
 from swarm.eventlog.lines import encode, envelope
 from swarm.eventlog.segments import sealed_name
 from swarm.eventlog.tail import read_all
+
+from meanwhile import Meanwhile
 
 START = 1_800_000_000.0
 GARBAGE = (b"garbage\n", b'{"type":"issue.opened","id":"torn\n', b"\n")
@@ -46,6 +49,14 @@ class Node:
             (folder / name).write_bytes(b"".join(line for _, line in self.lines[first:last]))
         rest = self.lines[cuts[-1] if cuts else 0 :]
         (folder / f"{self.name}.jsonl").write_bytes(b"".join(line for _, line in rest))
+
+
+class Unreadable:
+    """The real disk, but nobody may read what is in a file."""
+
+    def __getattr__(self, name: str) -> Any:
+        assert name != "pread"
+        return getattr(REAL, name)
 
 
 def check(folder: Path, random: Random) -> None:
@@ -117,6 +128,26 @@ def test_a_file_that_is_sealed_after_the_first_look_is_still_read(tmp_path: Path
     assert [event.id for event in past.between("", END)] == [id_ for id_, _ in node.lines]
 
 
+@pytest.mark.parametrize("listing", [1, 2])
+def test_a_file_that_is_sealed_during_the_first_look_is_read_once(tmp_path: Path, listing: int) -> None:
+    node = Node("n1", 1)
+    node.write(25)
+    node.keep(tmp_path, [10])
+    (tmp_path / "n1.jsonl").write_bytes(b"".join(line for _, line in node.lines[10:24]))
+
+    def seal() -> None:
+        (tmp_path / "n1.jsonl").rename(tmp_path / sealed_name("n1", node.lines[10][0]))
+        (tmp_path / "n1.jsonl").write_bytes(node.lines[24][1])
+
+    disk = Meanwhile(seal, listing)
+    spans = Spans(str(tmp_path), disk=disk)
+    assert disk.done
+    found = [event.id for name in spans.all for event in spans.events(name)]
+    assert found[:24] == [id_ for id_, _ in node.lines[:24]]
+    assert spans.tidy()
+    assert sum(spans.count(name) for name in spans.all) == len(found) <= 25
+
+
 def test_of_a_long_log_only_the_files_around_are_read(tmp_path: Path) -> None:
     node = Node("n1", 1)
     node.write(40)
@@ -141,13 +172,22 @@ def test_what_sealed_files_hold_is_found_out_once(tmp_path: Path) -> None:
     asked = node.lines[14][0]
     assert Past(str(log), str(cache)).number(asked) == (15, 40)
     (log / "n1.jsonl").unlink()
-    for path in log.iterdir():  # what is kept is believed as long as the file has its size and its time
-        status = path.stat()
-        path.write_bytes(b"\n" * status.st_size)
-        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    counted = Spans(str(log), str(cache))
+    counted = Spans(str(log), str(cache), disk=Unreadable())
     assert [counted.count(name) for name in counted.all] == [10, 10, 10]
     assert [span.last for span in counted.all.values()] == [node.lines[n][0] for n in (9, 19, 29)]
+
+
+def test_what_is_kept_of_a_file_is_not_believed_once_it_was_changed_though_its_time_was_kept(tmp_path: Path) -> None:
+    log, node = tmp_path / "log", Node("n1", 1)
+    log.mkdir()
+    node.write(40)
+    node.keep(log, [10, 20, 30])
+    assert Past(str(log), str(tmp_path)).number(node.lines[14][0]) == (15, 40)
+    path = log / sealed_name("n1", node.lines[10][0])
+    status, lines = path.stat(), path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:9], b"x" * (len(lines[9]) - 1) + b"\n"]))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert Past(str(log), str(tmp_path)).number(node.lines[14][0]) == (15, 39)
 
 
 @pytest.mark.parametrize("cache", [b"", b"{}", b"garbage\xff", b'{"n1.jsonl":7}', None])

@@ -1,9 +1,9 @@
 """The fast lane of `swarm mail check`: it says that nothing is new only where the whole command line would."""
 
 import os
-import threading
+import subprocess
+import sys
 from fcntl import LOCK_EX, LOCK_UN, flock
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +14,6 @@ from swarm.eventlog.segments import FULL
 
 from given import id_of
 from lanes import ALWAYS, FOREIGN, KIM, NONE, dead, given_to, had, letter, line, own, put, ready, taken
-from waiting import until
 
 CHECK = ["mail", "check"]
 OTHERS = [given_to(number, "ann", "sw-b") for number in range(10, 70)]
@@ -116,27 +115,34 @@ def test_a_mailbox_that_is_being_read_is_left_to_it(place: Place) -> None:
         os.close(reader)
 
 
+SEALED_MEANWHILE = """
+import os, sys
+from swarm.eventlog import lane
+growing, sealed = sys.argv[1:3]
+def seal(event, args):
+    if event == "open" and args[0] == growing and not os.path.exists(sealed):
+        os.rename(growing, sealed)
+        os.close(os.open(growing, os.O_CREAT | os.O_WRONLY))
+sys.addaudithook(seal)
+print(lane.take(["mail", "check", "--inject"], dict(os.environ)), os.path.exists(sealed))
+"""
+
+
 def test_a_letter_is_not_overlooked_when_its_file_is_sealed_before_it_is_read(place: Place) -> None:
     put(place, {own(place): letter(0, "agent-kim")})
-    growing, first = Path(place.log, own(place)), Path(place.log, f"a-{id_of(0)}.jsonl")
-    os.mkfifo(first)  # read before the other: who reads it waits until it is written to
-    found: list[int | None] = []
-    env = KIM | {"SWARM_LOG": place.log}
-    checking = threading.Thread(target=lambda: found.append(lane.take([*CHECK, "--inject"], env)))
-    checking.start()
-    writing = until(lambda: _opened(first), what="the first file to be read: the names are known then")
-    growing.rename(growing.with_name(own(place).replace(".", f"-{id_of(0)}.")))
-    growing.touch()
-    os.write(writing, letter(1, "human"))
-    os.close(writing)
-    checking.join()
-    first.unlink()
-    assert found == [None]
+    growing = os.path.join(place.log, own(place))
+    sealed = growing.replace(".jsonl", f"-{id_of(0)}.jsonl")
+    argv = [sys.executable, "-P", "-c", SEALED_MEANWHILE, growing, sealed]
+    done = subprocess.run(argv, env=os.environ | KIM | {"SWARM_LOG": place.log}, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("None True\n", "")
 
 
-def _opened(pipe: Path) -> int:
-    """A descriptor to write to it, once somebody reads; 0 before."""
+def test_what_is_no_file_is_left_to_it(place: Place) -> None:
+    """A pipe would be waited for, for ever."""
+    put(place, {own(place): letter(0, "human")})
+    pipe = os.path.join(place.log, "pipe.jsonl")
+    os.mkfifo(pipe)
     try:
-        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-    except OSError:
-        return 0
+        assert lane.take([*CHECK, "--inject"], KIM | {"SWARM_LOG": place.log}) is None
+    finally:
+        os.unlink(pipe)

@@ -76,6 +76,11 @@ def test_a_letter_sorts_after_the_last_line_wherever_the_clock_is(place: Place, 
     assert taken(place, files, SEND, NONE) is (number != BEYOND)
 
 
+def test_a_last_line_that_is_far_ahead_is_left_to_it(place: Place) -> None:
+    """By a clock that was set back, and it is followed; or by a bit that was flipped, and it is not."""
+    assert not taken(place, {own(place): letter(0, "human").replace(b'"id":"01', b'"id":"03')}, SEND, NONE)
+
+
 def test_odd_ends_of_the_file_are_left_to_it(place: Place) -> None:
     one, mine = letter(0, "human"), own(place)
     long = one.replace(b'"body":"x', b'"body":"' + b"x" * 66_000)

@@ -1,33 +1,27 @@
 """P6 for the commands that write: they fail with words and exit 1, nothing partial stays, and later they work.
 
-Each is run in a forked process, to have many, and as the installed program.
+Each is run in a forked process, to have many; those that append a fact and do no more, also as the installed program
+and at every byte that the disk may have left.
 """
 
-import io
-import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from swarm import __main__, cli
-from swarm.eventlog import place
-from swarm.eventlog.events import MailSent
-from swarm.eventlog.files import Draft, Log
-from swarm.eventlog.place import Place
-from swarm.eventlog.tail import node_files, read_all
+from swarm.eventlog.tail import read_all
 from swarm.eventlog.verify import verify
-from swarm.world.clock import entropy
-from swarm.world.node import open_log
 
-import repository
+from small_disk import PAGE, ROOT, Disk, Done, Swarm, check_refused, disk, forked, keep_descriptors, limited
 from soak import amount
 
-PAGE = os.sysconf("SC_PAGE_SIZE")
+__all__ = ["disk", "forked"]
+
 SWARM = str(Path(sys.executable).with_name("swarm"))
 COMMANDS = {
     "issue create": ["issue", "create", "a title", "--body"],
@@ -36,7 +30,6 @@ COMMANDS = {
 }
 """Those that write; the first two go on with a text."""
 
-ROOT = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")]
 LANE = ("mail send", "lane")
 """The fast lane does this one; all else goes the whole way."""
 
@@ -60,99 +53,6 @@ def argv(command: str, size: int = 10) -> list[str]:
     return COMMANDS[command] + (["x" * size] if command != "mail check" else [])
 
 
-class Done(NamedTuple):
-    """What came of a command: its exit code, and all that it said."""
-
-    code: int
-    said: str
-
-
-Swarm = Callable[..., Done]
-
-
-class Disk:
-    """A repository whose swarm has a file system of its own."""
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self._ballast = Path(place.home, "ballast")
-
-    def log(self) -> Log:
-        return open_log(self.place)
-
-    @property
-    def content(self) -> bytes:
-        """The bytes of the log."""
-        return b"".join(Path(self.place.log, name).read_bytes() for name in node_files(self.place.log))
-
-    def fill(self, room: int) -> None:
-        """A new log, of three letters, on a disk that has so many bytes left for it."""
-        for name in node_files(self.place.log):
-            os.unlink(os.path.join(self.place.log, name))
-        log, sizes = self.log(), list[int]()
-        for body in ("a", "b"):
-            log.append([Draft(MailSent(to=["human"], body=body), "agent/kim")])
-            sizes.append(len(self.content) - sum(sizes))
-        rest = (-room - sum(sizes) - sizes[1]) % PAGE
-        log.append([Draft(MailSent(to=["human"], body="c" * (rest + 1)), "agent/kim")])
-        log.close()
-        disk = os.statvfs(self.place.home)
-        self._ballast.write_bytes(bytes(disk.f_bavail * disk.f_bsize - room // PAGE * PAGE))
-        assert -len(self.content) % PAGE == room % PAGE
-
-    def free(self) -> None:
-        self._ballast.unlink(missing_ok=True)
-
-    def mount(self, how: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{how}", self.place.home], check=True)
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    """Of 64 kB."""
-    root = repository.make(tmp_path / "repo").root
-    home = root / ".git" / "swarm"
-    home.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "swarm-test", home], check=True)
-    try:
-        made = place.find(str(root), {}, initialised=False)
-        place.initialise(made, entropy)
-        yield Disk(made)
-    finally:
-        subprocess.run(["umount", home], check=True)
-
-
-@pytest.fixture
-def forked(disk: Disk, children: Any, request: pytest.FixtureRequest) -> Swarm:
-    """Run a command in a forked process, the whole way or where `swarm` begins: forked("mail", "check", before=…)"""
-    begin = {"whole": cli.main, "lane": __main__.main}[request.param]
-
-    def forked(*args: str, before: Callable[[], object] = lambda: None) -> Done:
-        heard, say = os.pipe()
-
-        def work() -> None:
-            os.chdir(disk.place.root)
-            for fd in (1, 2):
-                os.dup2(say, fd)
-            sys.stdout, sys.stderr = (
-                io.TextIOWrapper(os.fdopen(fd, "wb", 0, closefd=False), write_through=True) for fd in (1, 2)
-            )
-            sys.argv = ["swarm", *args]
-            before()
-            try:
-                begin()
-            except SystemExit as ended:
-                os._exit(ended.code if isinstance(ended.code, int) else 1)
-
-        pid = children.run(work)
-        os.close(say)
-        with os.fdopen(heard, "rb") as output:
-            said = output.read().decode()
-        return Done(children.wait(pid), said)
-
-    return forked
-
-
 @pytest.fixture
 def program(disk: Disk) -> Swarm:
     """Run the installed program."""
@@ -169,12 +69,6 @@ def program(disk: Disk) -> Swarm:
         return Done(done.returncode, done.stdout)
 
     return program
-
-
-def check_refused(done: Done, words: str) -> None:
-    assert done.code == 1, done
-    assert words in done.said
-    assert "Traceback" not in done.said
 
 
 def check_works(disk: Disk, swarm: Swarm, command: str) -> None:
@@ -254,10 +148,6 @@ def try_read_only(disk: Disk, swarm: Swarm, command: str) -> None:
 # --- limits of the process ------------------------------------------------------------------------
 
 
-def limited(which: int, limit: int) -> Callable[[], None]:
-    return lambda: resource.setrlimit(which, (limit, resource.getrlimit(which)[1]))
-
-
 @forked_ones
 def test_p6_a_file_that_may_not_grow_gets_all_or_nothing(disk: Disk, forked: Swarm, command: str) -> None:
     disk.fill(3 * PAGE)
@@ -277,17 +167,7 @@ def test_p6_a_process_out_of_descriptors_fails_with_words(disk: Disk, forked: Sw
         disk.fill(3 * PAGE)
         before = disk.content
 
-        def use_up_all_but(left: int = left) -> None:
-            limited(resource.RLIMIT_NOFILE, 64)()
-            taken = []
-            try:
-                while True:
-                    taken.append(os.open(os.devnull, os.O_RDONLY))
-            except OSError:
-                for fd in taken[:left]:
-                    os.close(fd)
-
-        done = forked(*argv(command), before=use_up_all_but)
+        done = forked(*argv(command), before=partial(keep_descriptors, left))
         codes.append(done.code)
         if done.code:
             check_refused(done, "oo many")

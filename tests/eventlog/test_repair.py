@@ -1,7 +1,6 @@
 """What is bad is moved, never deleted; what is good stays; afterwards the log is whole."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,75 +9,18 @@ import pytest
 
 from swarm.eventlog.disk import REAL
 from swarm.eventlog.errors import LogError
-from swarm.eventlog.events import IssueOpened, LogRepaired, MailSent
-from swarm.eventlog.fact import Event
-from swarm.eventlog.files import Draft, Log
+from swarm.eventlog.events import LogRepaired, MailSent
 from swarm.eventlog.lines import decode_block, digest
-from swarm.eventlog.repair import DOUBLE, UNFINISHED, UNVOUCHED, Plan, plan, repair
+from swarm.eventlog.repair import DOUBLE, UNFINISHED, UNVOUCHED, repair
 from swarm.eventlog.segments import sealed_name
-from swarm.eventlog.tail import Tail, read_all
+from swarm.eventlog.tail import Tail
 from swarm.eventlog.verify import verify
 
 from driver import driver
+from repairing import Bench, OpenLog, bench, opened
 from soak import amount
 
-OpenLog = Callable[..., Log]
-
-
-def opened(*titles: str) -> list[Draft]:
-    return [Draft(IssueOpened(title), "human", f"sw-{title}") for title in titles]
-
-
-class Bench:
-    """The log of node n1, and what is done to it."""
-
-    def __init__(self, folder: Path, open_log: OpenLog) -> None:
-        self.folder, self.quarantine = folder, folder.parent / "quarantine"
-        self.quarantine.mkdir()
-        self.open_log = open_log
-        self.log = open_log(str(folder))
-        self.file = folder / "n1.jsonl"
-
-    def write(self, *titles: str) -> list[bytes]:
-        """Append issues with these titles; the lines of the growing file."""
-        self.log.append(opened(*titles))
-        return self.lines
-
-    @property
-    def lines(self) -> list[bytes]:
-        return self.file.read_bytes().splitlines(keepends=True)
-
-    def put(self, *lines: bytes) -> None:
-        """Have the growing file say that, as an editor would."""
-        self.file.write_bytes(b"".join(lines))
-
-    def repair(self, stamp: str = "1") -> Plan:
-        """By somebody who has just come."""
-        return repair(self.open_log(str(self.folder)), str(self.quarantine), stamp, "human")
-
-    def moved(self) -> dict[str, bytes]:
-        """What is in quarantine."""
-        return {path.name: path.read_bytes() for path in sorted(self.quarantine.iterdir())}
-
-    def titles(self) -> list[str]:
-        return [event.data.title for event in self.events() if isinstance(event.data, IssueOpened)]
-
-    def events(self) -> list[Event[Any]]:
-        return read_all(str(self.folder))
-
-    def facts(self) -> list[LogRepaired]:
-        return [event.data for event in self.events() if isinstance(event.data, LogRepaired)]
-
-    def is_whole(self) -> bool:
-        """Whether verify has no error, and a second repair nothing to do."""
-        report = verify(str(self.folder))
-        assert report.errors == []
-        return not plan(str(self.folder), "n1.jsonl")
-
-
-@pytest.fixture
-def bench(folder: str, open_log: OpenLog) -> Bench:
-    return Bench(Path(folder), open_log)
+__all__ = ["bench"]
 
 
 def test_a_whole_log_is_left_as_it_is(bench: Bench) -> None:
@@ -168,7 +110,8 @@ def test_a_line_that_was_changed_is_moved_and_its_gap_is_known(bench: Bench) -> 
     assert bench.titles() == ["a", "c"]
     assert bench.facts()[0].gaps == [digest(b)]
     assert bench.is_whole()
-    assert ["moved away by a repair" in note for note in verify(str(bench.folder)).notes] == [True]
+    assert bench.facts()[0].moved == [digest(forged)]
+    assert ["is missing; a repair noted it" in note for note in verify(str(bench.folder)).notes] == [True]
 
 
 def test_many_lines_changed_by_an_editor_are_all_moved_but_one_that_nothing_follows(bench: Bench) -> None:

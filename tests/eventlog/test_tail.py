@@ -12,7 +12,11 @@ from swarm.eventlog.events import IssueOpened, MailSent
 from swarm.eventlog.fact import Event
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.lines import Bad
-from swarm.eventlog.tail import Tail, read_all
+from swarm.eventlog.segments import sealed_name
+from swarm.eventlog.tail import Tail, node_files, read_all
+
+import strangers
+from meanwhile import Meanwhile
 
 OpenLog = Callable[..., Log]
 
@@ -83,6 +87,69 @@ def test_a_file_that_was_replaced_is_read_again(folder: str, open_log: OpenLog, 
     longer.append([letter("x"), letter("y")])
     os.rename(longer.path, log.path)
     assert bodies(tail.read()) == ["x", "y"]
+
+
+def replaced(path: str, by: bytes) -> None:
+    """As `sync` does."""
+    Path(f"{path}.new").write_bytes(by)
+    os.rename(f"{path}.new", path)
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_file_that_is_replaced_by_one_that_begins_with_it_is_gone_on_with(
+    folder: str, open_log: OpenLog, tmp_path: Path, sealed: bool
+) -> None:
+    other = open_log(str(tmp_path), "n2")
+    first = other.append([letter("a"), letter("b" * 9000)])[0].id
+    name = sealed_name("n2", first) if sealed else "n2.jsonl"
+    here, tail = os.path.join(folder, name), Tail(folder)
+    Path(here).write_bytes(Path(other.path).read_bytes())
+    assert len(tail.read()) == 2
+    for body in ("c", "d"):
+        other.append([letter(body)])
+        replaced(here, Path(other.path).read_bytes())
+        assert bodies(tail.read()) == [body]
+    replaced(here, Path(other.path).read_bytes().replace(b'"a"', b'"A"'))
+    assert [body[:1] for body in bodies(tail.read())] == ["A", "b", "c", "d"]
+    assert len(tail.seen) == 1
+
+
+def test_a_file_that_is_sealed_by_another_that_begins_with_it_is_gone_on_with(
+    folder: str, open_log: OpenLog, tmp_path: Path
+) -> None:
+    """So `sync` seals the file of a node that grows, with what came of it from elsewhere."""
+    other = open_log(str(tmp_path), "n2")
+    first = other.append([letter("a")])[0].id
+    here, tail = os.path.join(folder, "n2.jsonl"), Tail(folder)
+    Path(here).write_bytes(Path(other.path).read_bytes())
+    tail.read()
+    other.append([letter("b")])
+    replaced(os.path.join(folder, sealed_name("n2", first)), Path(other.path).read_bytes())
+    os.unlink(here)
+    assert bodies(tail.read()) == ["b"]
+    assert bodies(tail.read()) == []
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_no_event_is_missed_because_its_file_is_sealed_meanwhile(folder: str, open_log: OpenLog, more: bool) -> None:
+    log = open_log(folder)
+    written = log.append([letter("a"), letter("b")])
+
+    def seal() -> None:
+        os.rename(log.path, os.path.join(folder, sealed_name("n1", written[0].id)))
+        if more:
+            open_log(folder).append([letter("c")])
+
+    assert Tail(folder, disk=Meanwhile(seal)).read()[-2:] == written
+
+
+def test_only_regular_files_are_read(folder: str, open_log: OpenLog, tmp_path: Path) -> None:
+    open_log(folder).append([letter("a")])
+    Path(tmp_path, "elsewhere").write_bytes(Path(folder, "n1.jsonl").read_bytes().replace(b'"a"', b'"b"'))
+    strangers.put(folder)
+    Path(folder, "link.jsonl").symlink_to(tmp_path / "elsewhere")
+    assert node_files(folder) == ["link.jsonl", "n1.jsonl"]
+    assert sorted(bodies(Tail(folder).read())) == ["a", "b"]
 
 
 def test_a_replaced_file_is_read_again_even_if_it_ends_as_the_old_one_did(

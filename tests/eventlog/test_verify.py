@@ -1,5 +1,6 @@
 """Every kind of damage is found, and none where there is none."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from swarm.eventlog.events import (
 )
 from swarm.eventlog.fact import Fact
 from swarm.eventlog.files import Draft, Log
+from swarm.eventlog.ids import DAY, rfc3339, time_of
 from swarm.eventlog.lines import decode_block, digest
 from swarm.eventlog.segments import sealed_name
 from swarm.eventlog.verify import Report, verify
@@ -47,6 +49,13 @@ def lines(folder: str, open_log: OpenLog) -> list[bytes]:
     log = open_log(folder)
     log.append([letter(body) for body in "abcde"])
     return Path(log.path).read_bytes().splitlines(keepends=True)
+
+
+def with_id(lines: bytes, old: str, new: str) -> bytes:
+    """The lines with another id in one of them, and the time of that."""
+    return lines.replace(
+        f'"id":"{old}","time":"{rfc3339(old)}"'.encode(), f'"id":"{new}","time":"{rfc3339(new)}"'.encode()
+    )
 
 
 def after(folder: str, lines: list[bytes]) -> Report:
@@ -106,9 +115,61 @@ def test_two_histories_that_a_union_merge_put_together_are_a_fork_and_no_damage(
 
 def test_ids_that_do_not_grow_are_found(folder: str, lines: list[bytes]) -> None:
     ids = [event.id for event in decode_block(b"".join(lines))[0]]
-    smaller = lines[4].replace(ids[4].encode(), b"00000000-03e8-7000-aaf3-7fffffffffff")
+    smaller = with_id(lines[4], ids[4], "00000000-03e8-7000-aaf3-7fffffffffff")
     report = after(folder, [*lines[:4], smaller])
     assert ["does not sort after" in error for error in report.errors] == [True]
+
+
+@pytest.mark.parametrize("digit", [b"0", b"3"])
+def test_an_id_and_a_time_that_belie_each_other_are_found_and_nothing_is_judged_by_them(
+    folder: str, lines: list[bytes], open_log: OpenLog, digit: bytes
+) -> None:
+    id_ = decode_block(lines[4])[0][0].id.encode()
+    damaged = lines[4].replace(b'"id":"' + id_, b'"id":"0' + digit + id_[2:])
+    assert ["one of them was changed" in error for error in after(folder, [*lines[:4], damaged]).errors] == [True]
+    later = open_log(folder).append([letter("f"), letter("g")])
+    assert id_.decode() < later[0].id < "02", "it is not followed"
+    assert [error.split(": ")[0] for error in verify(folder).errors] == [f"n1.jsonl:{len(b''.join(lines[:4]))}"]
+
+
+def test_an_id_that_its_line_belies_is_not_one_that_its_node_has_reached(folder: str, open_log: OpenLog) -> None:
+    there, here = open_log(folder, "n2"), open_log(folder, "n1")
+    id_ = there.append([letter("a")])[0].id
+    whole = Path(there.path).read_bytes()
+    here.append([letter("c", cause=there.append([letter("b")])[0].id)])
+    Path(there.path).write_bytes(whole.replace(id_.encode(), b"03" + id_[2:].encode()))
+    report = verify(folder)
+    assert ["one of them was changed" in error for error in report.errors] == [True]
+    assert ["has not arrived yet" in note for note in report.notes] == [True]
+
+
+def test_a_time_in_another_spelling_belies_no_id(folder: str, lines: list[bytes]) -> None:
+    at = rfc3339(decode_block(lines[4])[0][0].id).encode()
+    for other in (b"yesterday", at[:-5] + b"Z", at[:-1] + b"+00:00", b""):
+        assert after(folder, [*lines[:4], lines[4].replace(at, other)]).errors == []
+    assert len(after(folder, [*lines[:4], lines[4].replace(at, b"2096" + at[4:])]).errors) == 1
+
+
+def test_an_id_too_far_ahead_of_now_is_found(folder: str, lines: list[bytes]) -> None:
+    last = time_of(decode_block(lines[4])[0][0].id)
+    assert verify(folder, now=last - DAY).errors == []
+    assert ["too far ahead" in error for error in verify(folder, now=last - 2 * DAY).errors] == [True] * 5
+    assert verify(folder).errors == []
+
+
+def test_lines_that_end_with_cr_lf_are_what_they_were(folder: str, lines: list[bytes], open_log: OpenLog) -> None:
+    crlf = [line[:-1] + b"\r\n" for line in lines]
+    note = "n1.jsonl: {} of its lines end with CR LF"
+    report = after(folder, crlf)
+    assert (report.errors, report.notes, report.events) == ([], [note.format(5)], 5)
+    open_log(folder).append([letter("f")])
+    assert verify(folder).notes == [note.format(5)]
+    report = after(folder, Path(folder, "n1.jsonl").read_bytes().replace(b"\r", b"").splitlines(keepends=True))
+    assert (report.errors, report.notes) == ([], []), "nor does it matter that they were when the next was written"
+    report = after(folder, [*lines[:2], b"\r\n", *crlf[2:4], lines[4]])
+    assert (report.errors, report.notes) == ([], [note.format(3)])
+    changed = [*crlf[:2], crlf[2].replace(b'"c"', b'"C"'), *crlf[3:]]
+    assert len(after(folder, changed).errors) == 1
 
 
 def test_a_cause_that_its_node_has_passed_and_that_is_nowhere_is_found(folder: str, open_log: OpenLog) -> None:
@@ -162,7 +223,7 @@ def test_a_chain_goes_on_from_file_to_file(folder: str, open_log: OpenLog) -> No
 def test_ids_grow_from_file_to_file(folder: str, open_log: OpenLog) -> None:
     files = full(folder, open_log)
     first = decode_block(files[3].read_bytes())[0][0].id
-    changed = files[3].read_bytes().replace(first.encode(), b"00000000-03e8-7000-aaf3-7fffffffffff")
+    changed = with_id(files[3].read_bytes(), first, "00000000-03e8-7000-aaf3-7fffffffffff")
     files[3].write_bytes(changed[: changed.find(b"\n") + 1])
     assert ["does not sort after" in error for error in verify(folder).errors] == [True]
 
@@ -216,10 +277,18 @@ def test_the_end_of_another_nodes_file_that_is_missing_is_a_note(folder: str, op
     assert ["has not arrived" in note for note in report.notes] == [True]
 
 
-def test_a_file_that_cannot_be_read_is_told(folder: str) -> None:
-    Path(folder, "n1.jsonl").mkdir()
+def test_a_file_that_cannot_be_read_is_told(folder: str, lines: list[bytes]) -> None:
+    class Broken:
+        """The real disk, with a sector that cannot be read."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(REAL, name)
+
+        def pread(self, fd: int, length: int, offset: int, /) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
     with pytest.raises(LogError, match=r"cannot read n1\.jsonl"):
-        verify(folder)
+        verify(folder, Broken())
 
 
 def test_a_gap_that_a_repair_left_and_one_that_a_refusal_left_are_notes(
@@ -229,6 +298,9 @@ def test_a_gap_that_a_repair_left_and_one_that_a_refusal_left_are_notes(
     assert len(after(folder, [lines[0], *lines[2:]]).errors) == 1
     log = open_log(folder)
     log.append([Draft(LogRepaired("n1.jsonl", "quarantine/n1.jsonl.1", 1, [lost]), "human")])
+    report = verify(folder)
+    assert (report.errors, [("is missing; a repair noted it" in note) for note in report.notes]) == ([], [True])
+    log.append([Draft(LogRepaired("n1.jsonl", "quarantine/n1.jsonl.1", 1, [lost], [lost]), "human")])
     report = verify(folder)
     assert (report.errors, [("moved away by a repair" in note) for note in report.notes]) == ([], [True])
     other = sealed_name("n2", decode_block(lines[0])[0][0].id)

@@ -1,6 +1,6 @@
 """P7: reading never writes to the log, except `mail read` and `mail check`, which append that they were read.
 
-Every command there is stands in one of the two tables below: a new one fails here until somebody has said what it is.
+Every command there is stands in `READS` or in `WRITES`: a new one fails here until somebody has said what it is.
 """
 
 import os
@@ -10,13 +10,12 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
-import click
 import pytest
 
-from swarm.cli import swarm as whole
 from swarm.eventlog.tail import read_all
 
 from arbitrary import Lives
+from every_command import WRITES, commands
 from garbage import chained
 from stage import SWARM, Result, Stage
 
@@ -55,25 +54,6 @@ READS: dict[str, list[list[str]]] = {
     "why": [["sw-0"], ["sw-0", "--json"], [HISTORY[50].id], ["nothing"]],
 }
 """Command -> what is asked of it. (`log --follow` and `agent logs --follow` are below: they end only when told to.)"""
-
-WRITES = {
-    *("init", "start", "stop", "sync"),
-    *("issue create", "issue close", "issue reopen", "issue update", "issue assign", "agent kill"),
-    *("mail send", "mail read", "mail check"),
-}
-"""Those that are for writing. `log repair` without --dry-run is too."""
-
-
-def commands(group: click.Group = whole, before: str = "") -> Iterator[str]:
-    """The names of every command: of a group those in it, and its own if it does something by itself."""
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        found = group.get_command(context, name)
-        assert found is not None
-        if isinstance(found, click.Group):
-            yield from commands(found, f"{before}{name} ")
-        if not isinstance(found, click.Group) or found.invoke_without_command:
-            yield before + name
 
 
 @pytest.fixture
@@ -116,19 +96,22 @@ def test_p7_reading_leaves_the_log_as_it_was(logged: Stage, command: str) -> Non
 
 @pytest.fixture
 def read_only(logged: Stage) -> Iterator[Stage]:
-    """The folder of its log cannot be written, by root either."""
+    """A swarm has run there, and now nothing that is the swarm's can be written, by root either."""
+    home = logged.log.parent
+    (home / "run.lock").write_bytes(b'{"pid":1,"run":"run-1","since":"then"}\n')
     if os.geteuid() != 0:
-        for path in (*logged.log.iterdir(), logged.log):
+        for path in (*logged.log.iterdir(), *home.iterdir(), home):
             path.chmod(0o500 if path.is_dir() else 0o400)
         yield logged
-        logged.log.chmod(0o700)
+        for path in (home, *filter(Path.is_dir, home.iterdir())):
+            path.chmod(0o700)
         return
-    subprocess.run(["mount", "--bind", str(logged.log), str(logged.log)], check=True)
+    subprocess.run(["mount", "--bind", str(home), str(home)], check=True)
     try:
-        subprocess.run(["mount", "-o", "remount,ro,bind", str(logged.log)], check=True)
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(home)], check=True)
         yield logged
     finally:
-        subprocess.run(["umount", str(logged.log)], check=True)
+        subprocess.run(["umount", str(home)], check=True)
 
 
 @pytest.mark.parametrize("command", READS)

@@ -35,9 +35,10 @@ class Pair:
         assert self.near.swarm("init").code == 0
         self.folder = folder
 
-    def clone(self) -> Stage:
-        plain("clone", "--quiet", str(self.bare), "far", at=self.folder)
-        far = Stage(self.folder / "far")
+    def clone(self, name: str = "far", settings: str = SHARED) -> Stage:
+        plain("clone", "--quiet", str(self.bare), name, at=self.folder)
+        far = Stage(self.folder / name)
+        (far.root / "swarm.toml").write_text(settings)
         far.git("config", "user.name", "Fran Far")
         far.git("config", "user.email", "fran@example.org")
         return far
@@ -105,6 +106,41 @@ def test_a_remote_that_does_not_answer_is_exit_1_with_words_and_one_that_is_not_
     assert pair.near.swarm("sync").code == 0
     done = pair.near.swarm("sync", "nobody")
     assert (done.code, "known: origin" in done.err) == (2, True)
+
+
+# --- what a person should know --------------------------------------------------------------------
+
+
+def warned(said: str) -> list[str]:
+    return [line for line in said.splitlines() if line.startswith("warning: ")]
+
+
+def test_who_shares_a_log_and_does_not_sync_by_itself_is_warned(pair: Pair) -> None:
+    unset = ", and [sync] remote is not set: the same issue may be begun twice; set it in swarm.toml"
+    (pair.near.root / "swarm.toml").write_text("")
+    assert not warned(pair.near.start().out), "it is its own"
+    pair.near.issue("Do this", "true")
+    assert pair.near.swarm("sync").code == 0
+    assert warned(pair.near.start().out) == [f"warning: this log is shared with whoever fetches it{unset}"]
+    far = pair.clone(settings="")
+    line = f"warning: this log is shared with another clone{unset}"
+    assert warned(far.swarm("init").out) == warned(far.start().out) == [line]
+    (far.root / "swarm.toml").write_text(SHARED)
+    assert not warned(far.swarm("init").out)
+    assert not warned(far.start().out)
+
+
+def test_a_landing_of_another_clone_that_is_not_here_is_told(pair: Pair, far: Stage) -> None:
+    first = far.issue("Do this", "echo 1 > one.txt")
+    assert far.start().code == 0
+    assert pair.near.swarm("sync").code == 0
+    (line,) = warned(pair.near.start().out)
+    assert "a landing of another clone is not in your main: git pull" in line
+    assert far.row(first)["status"] == "done"
+    assert not warned(far.start().out), "its own are there"
+    far.git("push", "--quiet", "origin", "main")
+    pair.near.git("pull", "--quiet")
+    assert not warned(pair.near.start().out)
 
 
 # --- running --------------------------------------------------------------------------------------

@@ -39,6 +39,9 @@ def log(long_log: Path, tmp_path: Path) -> str:
 
 @pytest.fixture
 def cache(long_cache: Path, log: str, tmp_path: Path) -> str:
-    """Its checkpoints."""
+    """Its checkpoints, which know that the log is a copy."""
     shutil.copytree(long_cache, tmp_path / "cache")
+    keeper = opened(log, str(tmp_path / "cache"))
+    keeper.save()
+    keeper.close()
     return str(tmp_path / "cache")

@@ -22,7 +22,7 @@ from swarm.mailbox import addresses, letters, views
 from swarm.projections import costs, issues, key_of, mail
 from swarm.world import checkpoints
 
-from longlog import add, growing, id_of, line, opened, points, shown, some_done, whole, zeroed
+from longlog import add, growing, id_of, line, opened, points, reading, shown, some_done, whole
 
 # --- from cold, and warm --------------------------------------------------------------------------
 
@@ -105,14 +105,28 @@ def test_only_what_came_since_is_read(log: str, cache: str) -> None:
 def test_pains_29_a_warm_start_reads_no_segment_that_a_checkpoint_covers(
     log: str, cache: str, long_screen: list[str]
 ) -> None:
-    """However long the log: were any of them read, its zeros would be noticed."""
-    sealed = [Path(log, name) for name in node_files(log) if is_sealed(name)]
-    assert len(sealed) > 10
-    for path in sealed:
-        zeroed(path)
-    keeper = opened(log, cache)
-    assert (shown(keeper.board), keeper.fresh) == (long_screen, 0)
+    """However long the log."""
+    assert len(list(filter(is_sealed, node_files(log)))) > 10
+    with reading(log) as names:
+        keeper = opened(log, cache)
+        assert (shown(keeper.board), keeper.fresh) == (long_screen, 0)
+        assert not any(map(is_sealed, names))
+        keeper.board.recall(some_done(log, 1)[0])
+        assert any(map(is_sealed, names)), "and had it read one, that would be seen"
     keeper.close()
+
+
+def test_the_files_of_a_copy_are_compared_once(log: str, cache: str, long_screen: list[str], tmp_path: Path) -> None:
+    """Those of a repository that was copied have other times of change."""
+    copy = str(tmp_path / "copy")
+    shutil.copytree(log, copy)
+    for again in (False, True):
+        with reading(copy) as names:
+            keeper = opened(copy, cache)
+            assert (shown(keeper.board), keeper.fresh) == (long_screen, 0)
+            assert len(set(filter(is_sealed, names))) == (0 if again else len(list(filter(is_sealed, node_files(log)))))
+        keeper.save()
+        keeper.close()
 
 
 def test_a_late_event_of_another_clone_needs_no_new_fold(log: str, cache: str) -> None:

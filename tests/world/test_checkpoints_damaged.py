@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,10 @@ from swarm.eventlog.events import (
     IssueOpened,
 )
 from swarm.eventlog.files import Draft, Log
-from swarm.eventlog.tail import node_files
-from swarm.projections import issues
-from swarm.world.checkpoints import FILE, Keeper
-from swarm.world.shelf import Stale
+from swarm.eventlog.tail import node_files, read_all
+from swarm.projections import LAST, Archive, Board, issues
+from swarm.world.checkpoints import FILE, Keeper, as_of
+from swarm.world.store import Stale
 
 from longlog import add, line, opened, shown, some_done, whole
 
@@ -91,6 +92,114 @@ def test_a_damaged_cache_costs_nothing_but_time(
     again.close()
 
 
+INDEX = {
+    "another key": "UPDATE keys SET key = 'sw-~' || substr(key, 5) WHERE key = ?",
+    "a key of bytes": "UPDATE keys SET key = CAST(key AS BLOB) WHERE key = ?",
+    "another cell": "UPDATE keys SET cell = cell + 1 WHERE key = ?",
+    "no cell": "UPDATE keys SET cell = -7 WHERE key = ?",
+    "another page": "UPDATE keys SET page = page + 100 WHERE key = ?",
+    "a page later": "UPDATE keys SET page = page + 1 WHERE key = ?",
+    "no key": "DELETE FROM keys WHERE key = ?",
+    "no page": "DELETE FROM pages WHERE page IN (SELECT page FROM keys WHERE key = ?)",
+    "another page's ranges": (
+        "UPDATE pages SET ranges = (SELECT p.ranges FROM pages p WHERE p.page = pages.page % 5 + 1)"
+        " WHERE page IN (SELECT page FROM keys WHERE key = ?)"
+    ),
+}
+
+
+@pytest.fixture(params=INDEX.values(), ids=INDEX)
+def lost(log: str, cache: str, request: pytest.FixtureRequest) -> str:
+    """An issue that rests, and that the index no longer leads to."""
+    issue = some_done(log, 1)[0]
+    db = sqlite3.connect(Path(cache, FILE))
+    assert db.execute(request.param, (issue,)).rowcount > 0
+    db.commit()
+    db.close()
+    return issue
+
+
+def test_that_there_is_no_such_key_is_never_said_because_the_index_is_damaged(log: str, cache: str, lost: str) -> None:
+    keeper = opened(log, cache)
+    with pytest.raises(Stale, match="it is damaged"):
+        issues.find(keeper.board[issues.State], lost)
+    keeper.close()
+    again = opened(log, cache)
+    assert issues.find(again.board[issues.State], lost).status == issues.DONE, "the next one has made it anew"
+    again.close()
+
+
+def test_a_late_event_misses_nothing_because_the_index_is_damaged(log: str, cache: str, lost: str) -> None:
+    add(log, "n5.jsonl", line(IssueOpened(title="again"), 1, lost))
+    keeper, wanted = opened(log, cache), whole(log)
+    assert shown(keeper.board) == shown(wanted)
+    assert issues.find(keeper.board[issues.State], lost) == wanted[issues.State].all[lost]
+    keeper.close()
+
+
+@pytest.mark.parametrize("damage", list(INDEX)[:7])
+def test_no_name_is_left_out_because_the_index_is_damaged(log: str, cache: str, damage: str) -> None:
+    issue = some_done(log, 1)[0]
+    asks: list[Callable[[Archive], list[str]]] = [
+        lambda archive: archive.between(issue[:5], issue[:5] + LAST),
+        lambda archive: archive.ending(issue[-5:]),
+    ]
+    for ask in asks:
+        keeper = opened(log, cache)
+        assert issue in ask(keeper.board[issues.State].archive)
+        keeper.close()
+    _change(Path(cache, FILE), INDEX[damage].replace("?", f"'{issue}'"))
+    content = Path(cache, FILE).read_bytes()
+    for ask in asks:
+        keeper = opened(log, cache)
+        with pytest.raises(Stale, match="it is damaged"):
+            ask(keeper.board[issues.State].archive)
+        keeper.close()
+        assert not Path(cache, FILE).exists(), "the next one makes it anew"
+        Path(cache, FILE).write_bytes(content)
+
+
+def test_of_what_is_found_by_its_first_word_none_is_left_out(log: str, cache: str) -> None:
+    keeper = opened(log, cache)
+    keys = keeper.board[issues.State].archive.between("", LAST)
+    keeper.close()
+    entry = next(key for key in keys if key.startswith("about:"))
+    word = entry.split(" ")[0]
+    keeper = opened(log, cache)
+    archive = keeper.board[issues.State].archive
+    assert archive.between(f"{word} ", f"{word} {LAST}") == [key for key in keys if key.startswith(f"{word} ")]
+    keeper.close()
+    _change(Path(cache, FILE), f"UPDATE keys SET key = '{word}x' WHERE key = '{entry}'")
+    keeper = opened(log, cache)
+    with pytest.raises(Stale, match="it is damaged"):
+        keeper.board[issues.State].archive.between(f"{word} ", f"{word} {LAST}")
+    keeper.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE points SET newest = '' WHERE kept = 0",
+        "UPDATE points SET page = page + 1 WHERE kept = 0",
+        "DELETE FROM points WHERE kept = 0",
+        "UPDATE points SET sums = zeroblob(32772) WHERE kept = 0",
+        "DELETE FROM pages WHERE page = 2",
+    ],
+)
+def test_the_past_is_not_another_because_the_points_are_damaged(log: str, cache: str, statement: str) -> None:
+    events = read_all(log)
+    _change(Path(cache, FILE), statement)
+    content = Path(cache, FILE).read_bytes()
+    for share in (0.1, 0.95):
+        at = events[int(len(events) * share)].id
+        with suppress(Stale):
+            assert shown(as_of(log, cache, at)) == shown(Board().fold(event for event in events if event.id <= at))
+        Path(cache, FILE).write_bytes(content)
+    keeper = opened(log, cache)
+    assert shown(keeper.board) == shown(whole(log))
+    keeper.close()
+
+
 def test_without_the_cache_it_takes_longer_and_is_the_same(log: str, cache: str, long_screen: list[str]) -> None:
     shutil.rmtree(cache)
     for _ in range(2):
@@ -129,29 +238,26 @@ def test_a_file_that_changes_under_an_open_board_is_noticed_when_it_is_needed(lo
     for name in node_files(log):
         path = Path(log, name)
         path.write_bytes(path.read_bytes().replace(one.encode(), b"sw-" + b"0" * (len(one) - 3)))
-    with pytest.raises(Stale, match="does not fit"):
+    with pytest.raises(Stale, match="does not fit") as raised:
         keeper.board.recall(one)
+    assert raised.value.hint == "run it again: it is made anew"
     keeper.anew()
     assert shown(keeper.board) == shown(whole(log))
     assert not os.path.exists(os.path.join(cache, FILE)), "the next one begins anew"
     keeper.close()
 
 
-def test_one_that_was_changed_with_its_time_kept_is_noticed_once(log: str, cache: str) -> None:
+def test_one_that_was_changed_with_its_time_kept_is_noticed(log: str, cache: str) -> None:
+    """By the time of change (ctime), which nobody can set."""
     one = some_done(log, 1)[0]
     for path in [Path(log, name) for name in node_files(log)]:
         before = path.stat()
         path.write_bytes(path.read_bytes().replace(one.encode(), b"sw-" + b"0" * (len(one) - 3)))
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     keeper = opened(log, cache)
-    with pytest.raises(Stale, match="does not fit") as raised:
-        keeper.board.recall(one)
-    assert raised.value.hint == "run it again: it is made anew"
+    keeper.board.recall(one)
+    assert shown(keeper.board) == shown(whole(log))
     keeper.close()
-    again = opened(log, cache)
-    again.board.recall(one)
-    assert shown(again.board) == shown(whole(log))
-    again.close()
 
 
 # --- several at once ------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Who runs the swarm: a locked file, and real processes that want it."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -72,3 +73,20 @@ def test_a_file_that_cannot_be_written_is_told_in_words(tmp_path: Path) -> None:
     if os.access("/dev/full", os.W_OK):
         with pytest.raises(SwarmError):
             full.take(ME)
+
+
+def test_a_lock_that_cannot_be_looked_at_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SwarmError, match=r"cannot read .*: Not a directory") as raised:
+        holder(str(tmp_path / "file" / "lock"))
+    assert raised.value.exit_code == 1
+
+
+def test_asking_who_runs_writes_nothing(tmp_path: Path) -> None:
+    """Not even to open it: a file system may be read-only."""
+    path = tmp_path / "lock"
+    path.write_bytes(b"")
+    path.chmod(0o400)
+    with open(path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert holder(str(path)) is None, "it does not say whose it is"
