@@ -18,6 +18,7 @@ from ..eventlog.lines import Bad, decode_block, envelope
 from ..eventlog.segments import SUFFIX, is_sealed, node_of_file
 from ..eventlog.tail import blocks, node_files
 from ..eventlog.telling import clock, one_line, sentence, short, tell
+from ..eventlog.text import many
 from . import emit, say
 
 
@@ -106,7 +107,7 @@ def _find(directory: str, nodes: list[str], id_: str) -> Event[Any] | None:
 
 def _words(directory: str, nodes: list[str], verdict: Verdict) -> Iterator[str]:
     found = verdict.difference
-    agree = f"{_count(verdict.decisions, 'decision')} by {_count(len(verdict.actors), 'actor')}"
+    agree = f"{many(verdict.decisions, 'decision')} by {many(len(verdict.actors), 'actor')}"
     if found is None:
         yield f"{agree} {'agrees' if verdict.decisions == 1 else 'agree'}"
         return
@@ -189,7 +190,3 @@ def _choice(one: Decide) -> dict[str, Any]:
     if isinstance(fact, Unknown):
         return {"type": fact.name, "subject": one.subject, "cause": one.cause, "data": msgspec.Raw(fact.raw)}
     return {"type": fact.type, "subject": one.subject, "cause": one.cause, "data": fact}
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

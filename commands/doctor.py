@@ -11,6 +11,7 @@ import click
 from .. import runtimes
 from ..eventlog.errors import SwarmError, UsageError
 from ..eventlog.place import Place, find, known_node
+from ..eventlog.text import many
 from ..eventlog.verify import verify
 from ..mailbox import letters, views
 from ..projections import Board, agents, issues, mail, runs
@@ -142,7 +143,7 @@ def _node(place: Place) -> Finding:
 
 def _log(place: Place) -> Findings:
     report = verify(place.log)
-    words = f"{report.events} events in {report.files} file{'' if report.files == 1 else 's'}"
+    words = f"{many(report.events, 'event')} in {many(report.files, 'file')}"
     if report.errors:
         words += f", {len(report.errors)} errors; the first: {report.errors[0]}"
     elif report.notes:

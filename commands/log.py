@@ -21,7 +21,7 @@ from ..eventlog.place import known_node, node_of
 from ..eventlog.segments import SUFFIX
 from ..eventlog.tail import blocks
 from ..eventlog.telling import named, short, tell
-from ..eventlog.text import printable
+from ..eventlog.text import many, printable
 from ..mailbox.addresses import source_of
 from ..world import running
 from ..world.clock import entropy, now
@@ -94,10 +94,10 @@ def verify(json_: bool) -> int:
             say(f"note   {note}")
         for error in report.errors:
             say(f"wrong  {error}")
-        counts = ", ".join(f"{many} {_FATES.get(became, became)}" for became, many in report.letters.items())
-        say(f"note   {sum(report.letters.values())} letters: {counts}")
-        verdict = f"{len(report.errors)} errors" if report.errors else "the log is whole"
-        say(f"{verdict}: {report.events} events in {report.files} files")
+        counts = ", ".join(f"{number} {_FATES.get(became, became)}" for became, number in report.letters.items())
+        say(f"note   {many(sum(report.letters.values()), 'letter')}: {counts}")
+        verdict = many(len(report.errors), "error") if report.errors else "the log is whole"
+        say(f"{verdict}: {many(report.events, 'event')} in {many(report.files, 'file')}")
     return 1 if report.errors else 0
 
 
@@ -179,12 +179,15 @@ def stats(json_: bool) -> None:
     if json_:
         emit(found)
         return
-    say(f"{found.events:,} events, {found.bytes:,} bytes, {found.files:,} files ({found.sealed:,} sealed)")
+    say(
+        f"{many(found.events, 'event')}, {many(found.bytes, 'byte')},"
+        f" {many(found.files, 'file')} ({found.sealed:,} sealed)"
+    )
     if found.bad:
         say(f"{found.bad:,} lines are no events; see: swarm log verify")
     for head, sizes in (("type", found.by_type), ("author", found.by_author), ("day", found.by_day)):
         _show_sizes(head, sizes)
-    say("\n" + ", ".join(f"{many:,} {kind}" for kind, many in found.letters.items()))
+    say("\n" + ", ".join(f"{number:,} {kind}" for kind, number in found.letters.items()))
     growth = found.per_issue
     say(f"\nof {growth.issues:,} issues, one adds")
     _show_sizes("", {"median": growth.median, "9 of 10 at most": growth.p90})

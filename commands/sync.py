@@ -4,6 +4,7 @@ import os
 
 import click
 
+from ..eventlog.text import many
 from . import Home, as_json, emit, say
 
 GROUP = "Log"
@@ -37,9 +38,9 @@ def command(remote: str, json_: bool) -> None:
     for note in done.notes:
         say(note)
     if done.refused:
-        say(f"{_many(done.refused, 'thing')} from elsewhere not taken over; see: swarm log --type event.refused")
-    sent = f"sent {_many(done.sent, 'event')} in {_many(done.files_sent, 'file')}" if done.sent else "sent nothing"
-    came = f"{_many(done.received, 'event')} in {_many(done.files_received, 'file')}" if done.received else "nothing"
+        say(f"{many(done.refused, 'thing')} from elsewhere not taken over; see: swarm log --type event.refused")
+    sent = f"sent {many(done.sent, 'event')} in {many(done.files_sent, 'file')}" if done.sent else "sent nothing"
+    came = f"{many(done.received, 'event')} in {many(done.files_received, 'file')}" if done.received else "nothing"
     say(f"{done.remote}: {sent}, received {came}")
 
 
@@ -54,7 +55,3 @@ def _set(root: str) -> str:
     from ..world.settings import load
 
     return load(root).sync.remote
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -55,7 +55,7 @@ from .events import (
 )
 from .fact import Event, Fact, Unknown
 from .ids import END, is_id, rfc3339
-from .text import printable
+from .text import many, printable
 
 SHORT = 8
 """How many characters of an id's end are shown for it."""
@@ -117,10 +117,6 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(one_line(name, 60) for name in names[:5]) + more
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _when(seconds: float) -> str:
     """A Unix time as `04:20:09`, by the way of the id that would have it."""
     milliseconds = int(min(max(seconds, 0.0), END) * 1000)
@@ -142,13 +138,13 @@ def _opened(fact: IssueOpened) -> str:
 def _secured(fact: WorkSecured) -> str:
     if not fact.commits:
         return f"attempt {fact.attempt}: nothing was left to keep"
-    what = f"{_count(fact.commits, 'commit')}, {_count(len(fact.files), 'file')}"
+    what = f"{many(fact.commits, 'commit')}, {many(len(fact.files), 'file')}"
     return f"attempt {fact.attempt}: {what}, kept in {fact.ref} at {_commit(fact.commit)}"
 
 
 def _used(fact: UsageReported) -> str:
     price = "price unknown" if fact.cost is None else f"${fact.cost:.4f}"
-    used = f"{_count(fact.calls, 'call')}, {fact.input_tokens} tokens in, {fact.output_tokens} out, {price}"
+    used = f"{many(fact.calls, 'call')}, {fact.input_tokens} tokens in, {fact.output_tokens} out, {price}"
     return f"{fact.session}: {fact.model}, {used} (so far, says the {fact.origin})"
 
 
@@ -205,7 +201,7 @@ _SENTENCES: dict[type[Fact], Callable[[Any], str]] = {
     SessionRequested: lambda f: f"{f.session}: asked to run ({f.kind})",
     SessionStarted: lambda f: f"{f.session}: runs ({f.kind}, pid {f.pid})",
     SessionProgressed: lambda f: (
-        f"{f.session}: {f.output} bytes printed, {_count(f.tools, 'tool')} used{_because(f.note)}"
+        f"{f.session}: {f.output} bytes printed, {many(f.tools, 'tool')} used{_because(f.note)}"
     ),
     UsageReported: _used,
     SessionKillRequested: lambda f: f"{f.session}: is to end{_because(f.reason)}",
@@ -230,9 +226,9 @@ _SENTENCES: dict[type[Fact], Callable[[Any], str]] = {
     MailDeadLettered: lambda f: f"cannot reach {f.recipient}{_because(f.reason)}",
     EventRefused: lambda f: f"{short(f.event)} of {one_line(f.origin)} was not taken over{_because(f.reason)}",
     LogRepaired: lambda f: (
-        f"{_count(f.lines, 'bad line')} of {one_line(f.file)} moved to {one_line(f.quarantine)}"
+        f"{many(f.lines, 'bad line')} of {one_line(f.file)} moved to {one_line(f.quarantine)}"
         if f.lines
-        else f"{_count(len(f.gaps), 'gap')} in {one_line(f.file)} noted"
+        else f"{many(len(f.gaps), 'gap')} in {one_line(f.file)} noted"
     ),
     Unknown: lambda f: f"(unknown to this version) {one_line(f.raw.decode(errors='replace'), 200)}",
 }

@@ -31,6 +31,11 @@ _DROPPED: dict[int, str | None] = dict.fromkeys(_hidden())
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+def many(number: int, noun: str) -> str:
+    """`1 file`, `2,000 files`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def printable(text: str) -> str:
     """`text` for a terminal: what could move the cursor, recolour, reorder or hide is shown as an escape (`\\x1b`).
 

@@ -153,7 +153,7 @@ def test_verify_says_that_a_whole_log_is_whole(swarm: Any, home: Home) -> None:
         home.append("human", [("sw-ddd4", IssueOpened(title=str(number)))])
     result = swarm("log", "verify")
     letters = "note   0 letters: 0 unread, 0 dead-lettered, 0 delivered, 0 acked\n"
-    assert (result.code, result.out) == (0, letters + "the log is whole: 3 events in 1 files\n")
+    assert (result.code, result.out) == (0, letters + "the log is whole: 3 events in 1 file\n")
     none = {"unread": 0, "dead": 0, "delivered": 0, "acked": 0}
     assert swarm("log", "verify", "--json").json == {
         "errors": [],

@@ -117,7 +117,7 @@ def test_stats_tell_types_authors_days_and_issues(swarm: Any, home: Home) -> Non
     assert len(found["by_day"]) in (1, 2)
     assert list(found["per_issue"]["largest"]) == ["sw-a", "sw-b"]
     words = swarm("log", "stats").out.splitlines()
-    assert words[0] == f"6 events, {found['bytes']:,} bytes, 1 files (0 sealed)"
+    assert words[0] == f"6 events, {found['bytes']:,} bytes, 1 file (0 sealed)"
     assert [line.split()[2:] for line in words if "session" in line] == [["session.progressed"], ["session"]]
     assert "of 2 issues, one adds" in words
 
