@@ -11,6 +11,7 @@ left. So a heartbeat looks at the sizes too, once a second.
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import reduce
 from operator import or_
 from types import TracebackType
@@ -99,11 +100,13 @@ class Watcher:
                 self._tick()
 
     def _look(self) -> dict[str, tuple[int, int]]:
-        try:
-            with os.scandir(self._directory) as entries:
-                return {entry.name: (entry.stat().st_size, entry.stat().st_mtime_ns) for entry in entries}
-        except OSError:
-            return {}  # the folder is being replaced: the next look will differ
+        found: dict[str, tuple[int, int]] = {}
+        with suppress(OSError), os.scandir(self._directory) as entries:  # (it is being replaced: the next look differs)
+            for entry in entries:
+                with suppress(OSError):  # it is gone, or a link to nothing
+                    status = entry.stat()
+                    found[entry.name] = status.st_size, status.st_mtime_ns
+        return found
 
 
 class _Reader(InotifyFD):

@@ -13,6 +13,7 @@ from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.tail import Tail
 from swarm.eventlog.watcher import Watcher
 
+import strangers
 from waiting import until
 
 OpenLog = Callable[..., Log]
@@ -134,6 +135,7 @@ def test_more_than_the_kernel_keeps_is_found_all_the_same(folder: str, open_log:
 
 def test_where_the_system_gives_no_notification_the_heartbeat_finds_the_append(folder: str, open_log: OpenLog) -> None:
     reader, log = Reader(folder), open_log(folder)
+    strangers.put(folder)  # of a link to nothing there is no size to be had
     watcher = Watcher(folder, reader.ring, heartbeat=0.05)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = os.open(os.devnull, os.O_RDONLY)
