@@ -17,7 +17,7 @@ from ..eventlog.fact import Event
 from ..eventlog.ids import made_on
 from ..eventlog.lines import decode_block
 from ..eventlog.segments import is_sealed, node_of_file, sealed_name
-from ..eventlog.tail import blocks, first_event
+from ..eventlog.tail import blocks, first_event, opened
 
 KEPT = "spans.json"
 
@@ -70,8 +70,8 @@ class Spans:
 
     def blocks(self, name: str) -> Iterator[bytes]:
         """Its lines. If it was sealed meanwhile, another may be growing under its name."""
-        sealed, fd = sealed_name(node_of_file(name), self.all[name].first), self._open(name)
-        if sealed not in self.all and (now := self._open(sealed)) >= 0:  # last: so none can be sealed in between
+        sealed, fd = sealed_name(node_of_file(name), self.all[name].first), self._opened(name)
+        if sealed not in self.all and (now := self._opened(sealed)) >= 0:  # last: so none can be sealed in between
             if fd >= 0:
                 self._disk.close(fd)
             fd = now
@@ -102,15 +102,8 @@ class Spans:
         span.last = _last_event(self._disk, fd, status.st_size) if span.first else ""
         return span
 
-    def _open(self, name: str) -> int:
-        """A descriptor; -1 if there is no such file."""
-        path = os.path.join(self._directory, name)
-        try:
-            return self._disk.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return -1
-        except OSError as error:
-            raise LogError(f"cannot read {path}: {error.strerror}") from error
+    def _opened(self, name: str) -> int:
+        return opened(os.path.join(self._directory, name), self._disk)
 
 
 def _load(path: str) -> dict[str, Span]:

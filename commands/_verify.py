@@ -12,11 +12,10 @@ import msgspec
 from ..actors.again import Difference, Verdict, decide_again, decision
 from ..actors.command import Decide
 from ..eventlog.disk import REAL, Disk
-from ..eventlog.errors import LogError
 from ..eventlog.fact import Event, Fact, Unknown
 from ..eventlog.lines import Bad, decode_block, envelope
 from ..eventlog.segments import SUFFIX, is_sealed, node_of_file
-from ..eventlog.tail import blocks, node_files
+from ..eventlog.tail import blocks, node_files, opened
 from ..eventlog.telling import clock, one_line, sentence, short, tell
 from ..eventlog.text import many
 from . import emit, say
@@ -44,13 +43,13 @@ def lines(directory: str, node: str, disk: Disk = REAL) -> Iterator[Event[Any] |
     growing = os.path.join(directory, node + SUFFIX)
     while True:
         names = _files_of(directory, node, disk)
-        fd = _open(growing, disk)
+        fd = opened(growing, disk)
         if names == _files_of(directory, node, disk):
             break
         _close(fd, disk)  # it was sealed meanwhile
     try:
         for name in filter(is_sealed, names):
-            sealed = _open(os.path.join(directory, name), disk)
+            sealed = opened(os.path.join(directory, name), disk)
             try:
                 yield from _lines_of(sealed, disk)
             finally:
@@ -62,16 +61,6 @@ def lines(directory: str, node: str, disk: Disk = REAL) -> Iterator[Event[Any] |
 
 def _files_of(directory: str, node: str, disk: Disk) -> list[str]:
     return [name for name in node_files(directory, disk) if node_of_file(name) == node]
-
-
-def _open(path: str, disk: Disk) -> int:
-    """A descriptor; -1 if there is no such file."""
-    try:
-        return disk.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return -1
-    except OSError as error:
-        raise LogError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _close(fd: int, disk: Disk) -> None:

@@ -26,7 +26,7 @@ from .fact import Event
 from .ids import END, rfc3339, says_time, too_far_from
 from .lines import decode_block, digest
 from .segments import first_of_file, is_sealed, node_of_file
-from .tail import blocks, node_files
+from .tail import blocks, node_files, opened
 
 _is_digest = re.compile("[0-9a-f]{16}").fullmatch
 
@@ -102,13 +102,13 @@ def each_file(directory: str, disk: Disk = REAL) -> Iterator[tuple[str, int, int
     growing: dict[str, int] = {}
     try:
         for name in node_files(directory, disk):
-            if not is_sealed(name) and (fd := _open(directory, name, disk)) >= 0:
+            if not is_sealed(name) and (fd := opened(os.path.join(directory, name), disk)) >= 0:
                 growing[name] = fd
         known = {_inode(disk, fd) for fd in growing.values()}
         for name in sorted({*node_files(directory, disk), *growing}):
             if name in growing:
                 yield name, growing[name], disk.fstat(growing[name]).st_size
-            elif (fd := _open(directory, name, disk)) >= 0:
+            elif (fd := opened(os.path.join(directory, name), disk)) >= 0:
                 try:
                     if _inode(disk, fd) not in known:
                         yield name, fd, disk.fstat(fd).st_size
@@ -117,17 +117,6 @@ def each_file(directory: str, disk: Disk = REAL) -> Iterator[tuple[str, int, int
     finally:
         for fd in growing.values():
             disk.close(fd)
-
-
-def _open(directory: str, name: str, disk: Disk) -> int:
-    """A descriptor; -1 if there is no such file any more: it has another name now."""
-    path = os.path.join(directory, name)
-    try:
-        return disk.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return -1
-    except OSError as error:
-        raise LogError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _inode(disk: Disk, fd: int) -> tuple[int, int]:

@@ -289,6 +289,16 @@ def node_files(directory: str, disk: Disk = REAL) -> list[str]:
         raise LogError(f"cannot read the log in {directory}: {error.strerror}") from error
 
 
+def opened(path: str, disk: Disk = REAL) -> int:
+    """A descriptor to read the file; -1 if there is none of this name (any more). Raises LogError."""
+    try:
+        return disk.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return -1
+    except OSError as error:
+        raise LogError(f"cannot read {path}: {error.strerror}") from error
+
+
 def first_event(disk: Disk, fd: int, size: int) -> str:
     """The id of the first event in a file of so many bytes; empty if it has none."""
     for _, block, _ in blocks(fd, 0, size, disk):
