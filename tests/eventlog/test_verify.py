@@ -128,7 +128,8 @@ def test_an_id_and_a_time_that_belie_each_other_are_found_and_nothing_is_judged_
     damaged = lines[4].replace(b'"id":"' + id_, b'"id":"0' + digit + id_[2:])
     assert ["one of them was changed" in error for error in after(folder, [*lines[:4], damaged]).errors] == [True]
     later = open_log(folder).append([letter("f"), letter("g")])
-    assert id_.decode() < later[0].id < "02", "it is not followed"
+    before = decode_block(lines[3])[0][0].id
+    assert before < later[0].id < "02", "it is not followed"
     assert [error.split(": ")[0] for error in verify(folder).errors] == [f"n1.jsonl:{len(b''.join(lines[:4]))}"]
 
 
