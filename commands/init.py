@@ -7,6 +7,7 @@ import click
 
 from ..eventlog.errors import UsageError
 from ..eventlog.place import Place, find, initialise, node_of
+from ..eventlog.text import many
 from ..world.clock import entropy
 from . import say
 
@@ -46,8 +47,7 @@ def _take_over(place: Place) -> None:
     for note in done.notes:
         say(note)
     if done.received:
-        many = "1 event" if done.received == 1 else f"{done.received:,} events"
-        say(f"took over {many} of other clones; to exchange what comes: swarm sync")
+        say(f"took over {many(done.received, 'event')} of other clones; to exchange what comes: swarm sync")
         with suppress(UsageError):  # `swarm doctor` says what is wrong with it
             if not load(place.root).sync.remote:
                 say(f"warning: {unset(others(place))}")

@@ -160,7 +160,7 @@ def _tell(found: "Plan", stamp: str) -> None:
         to = f"/{file}.{stamp}, beside the log's folder" if stamp else ""
         say(f"{len(spots)} of {file} {would}moved to quarantine{to}")
     for file, gaps in found.gaps.items():
-        say(f"{len(gaps)} {'gap' if len(gaps) == 1 else 'gaps'} in {file} {would}noted")
+        say(f"{many(len(gaps), 'gap')} in {file} {would}noted")
     for file, name in found.names.items():
         say(f"{file} {would}renamed to {name}")
     if not found:

@@ -16,67 +16,14 @@ from random import Random
 
 import msgspec
 
+from inodes import File, Machine, Open, Status, apply
+
 FOLDER = "/log"
 LINES = "write of lines"
 
 
 class Killed(BaseException):
     """The process was killed in the midst of a call."""
-
-
-class Status(msgspec.Struct, frozen=True):
-    """What `stat` tells."""
-
-    st_dev: int
-    st_ino: int
-    st_size: int
-    st_mtime_ns: int
-    st_ctime_ns: int
-
-
-class _File:
-    """An inode. `pending`: what is not synced, oldest first: (offset, bytes), or (length, None) for a truncation."""
-
-    def __init__(self, ino: int) -> None:
-        self.ino = ino
-        self.data, self.synced = bytearray(), bytearray()
-        self.pending: list[tuple[int, bytes | None]] = []
-        self.mtime = self.ctime = 0
-        self.holder: _Open | None = None
-
-    def sync(self) -> None:
-        for change in self.pending:
-            _apply(self.synced, *change)
-        self.pending.clear()
-
-
-class _Open:
-    """An open file description; of the folder itself, `file` is None."""
-
-    def __init__(self, file: _File | None, flags: int) -> None:
-        self.file, self.flags, self.position = file, flags, 0
-
-
-class _Machine:
-    """What all processes share."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = Random(seed)
-        self.names: dict[str, _File] = {}
-        self.synced: dict[str, _File] = {}
-        self.pending: list[tuple[str, str, _File]] = []
-        self.inodes = 1
-        self.changes = self.mtime = 0
-        self.time = 0.0
-        self.processes: list[SimDisk] = []
-
-    def now(self) -> int:
-        """The time of the next change. Several have the same: a file system's clock is coarse."""
-        self.changes += 1
-        return self.clock()
-
-    def clock(self) -> int:
-        return self.changes // 3
 
 
 class Faults(msgspec.Struct):
@@ -97,9 +44,9 @@ class SimDisk:
     """
 
     def __init__(self, seed: int = 0, same: "SimDisk | None" = None) -> None:
-        self._machine: _Machine = same._machine if same else _Machine(seed)
+        self._machine: Machine = same._machine if same else Machine(seed)
         self._machine.processes.append(self)
-        self._opened: dict[int, _Open] = {}
+        self._opened: dict[int, Open] = {}
         self._calls_left, self._fatal = -1, ""
         self.faults: Faults = same.faults if same else Faults()
         self.descriptors: int | None = None
@@ -139,20 +86,20 @@ class SimDisk:
             file.pending.clear()
         machine.names, machine.pending = dict(names), []
 
-    def _left(self, file: _File) -> bytearray:
+    def _left(self, file: File) -> bytearray:
         random, survives = self._machine.random, _fate(self._machine.random)
         left = bytearray(file.synced)
         for offset, written in file.pending:
             if written is None:
                 if survives():
-                    _apply(left, offset, None)
+                    apply(left, offset, None)
                 continue
             cuts = sorted(random.randrange(len(written) + 1) for _ in range(random.choice((0, 0, 1, 1, 3))))
             for start, end in zip([0, *cuts], [*cuts, len(written)], strict=True):
                 if survives():
-                    _apply(left, offset + start, written[start:end])
+                    apply(left, offset + start, written[start:end])
         if len(left) < len(file.data) and random.random() < 0.3:
-            _apply(left, random.randint(len(left), len(file.data)), None)
+            apply(left, random.randint(len(left), len(file.data)), None)
         return left
 
     # --- what a test looks at ---
@@ -182,7 +129,7 @@ class SimDisk:
         if path == FOLDER:
             if writing or flags & os.O_CREAT:
                 raise _error(errno.EISDIR, path)
-            return self._keep(_Open(None, flags))
+            return self._keep(Open(None, flags))
         name = _name(path)
         file = self._machine.names.get(name)
         if file is None and not flags & os.O_CREAT:
@@ -193,7 +140,7 @@ class SimDisk:
             raise _error(errno.EROFS, path)
         if flags & os.O_DIRECTORY:
             raise _error(errno.ENOTDIR if file else errno.EINVAL, path)
-        return self._keep(_Open(file or self._make(name), flags))
+        return self._keep(Open(file or self._make(name), flags))
 
     def close(self, fd: int, /) -> None:
         self._find(fd)
@@ -261,7 +208,7 @@ class SimDisk:
         if self.faults.room is not None:
             self.faults.room += max(0, len(file.data) - length)
         file.pending.append((length, None))
-        _apply(file.data, length, None)
+        apply(file.data, length, None)
         file.mtime = file.ctime = self._machine.now()
 
     def rename(self, old: str, new: str, /) -> None:
@@ -319,25 +266,25 @@ class SimDisk:
         if call in self.faults.broken:
             raise _error(errno.EIO)
 
-    def _make(self, name: str) -> _File:
+    def _make(self, name: str) -> File:
         machine = self._machine
         machine.inodes += 1
-        file = machine.names[name] = _File(machine.inodes)
+        file = machine.names[name] = File(machine.inodes)
         machine.pending.append(("", name, file))
         machine.mtime = file.mtime = file.ctime = machine.now()
         return file
 
-    def _keep(self, opened: _Open) -> int:
+    def _keep(self, opened: Open) -> int:
         fd = next(number for number in count(3) if number not in self._opened)
         self._opened[fd] = opened
         return fd
 
-    def _find(self, fd: int) -> _Open:
+    def _find(self, fd: int) -> Open:
         if fd not in self._opened:
             raise _error(errno.EBADF)
         return self._opened[fd]
 
-    def _find_file(self, fd: int, wrong: int, error: int = errno.EBADF) -> tuple[_Open, _File]:
+    def _find_file(self, fd: int, wrong: int, error: int = errno.EBADF) -> tuple[Open, File]:
         opened = self._find(fd)
         if opened.flags & os.O_ACCMODE == wrong:
             raise _error(error)
@@ -353,12 +300,12 @@ class SimDisk:
         random, ends = self._machine.random, [at + 2 for at, byte in enumerate(data) if byte == 10]
         return min(random.choice((random.randint(0, len(data)), random.choice([1, *ends]))), len(data))
 
-    def _put(self, opened: _Open, file: _File, data: bytes) -> None:
+    def _put(self, opened: Open, file: File, data: bytes) -> None:
         at = len(file.data) if opened.flags & os.O_APPEND else opened.position
         opened.position = at + len(data)
         if data:
             file.pending.append((at, bytes(data)))
-            _apply(file.data, at, data)
+            apply(file.data, at, data)
             file.mtime = file.ctime = self._machine.now()
 
     def _sync(self, fd: int, call: str) -> None:
@@ -371,24 +318,14 @@ class SimDisk:
         else:
             self._machine.synced, self._machine.pending = dict(self._machine.names), []
 
-    def _status(self, file: _File | None) -> Status:
+    def _status(self, file: File | None) -> Status:
         machine = self._machine
         if file is None:
             return Status(7, 1, 4096, machine.mtime, machine.mtime)
         return Status(7, file.ino, len(file.data), file.mtime, file.ctime)
 
 
-def _apply(content: bytearray, offset: int, data: bytes | None) -> None:
-    """Write `data` at the offset or, without any, make it so long."""
-    if len(content) < offset:
-        content.extend(bytes(offset - len(content)))
-    if data is None:
-        del content[offset:]
-    else:
-        content[offset : offset + len(data)] = data
-
-
-def _unlock(opened: _Open) -> None:
+def _unlock(opened: Open) -> None:
     if opened.file and opened.file.holder is opened:
         opened.file.holder = None
 
