@@ -10,7 +10,7 @@ import msgspec
 
 from .. import __version__
 from ..eventlog.errors import SwarmError, UsageError
-from ..eventlog.events import RunStarted
+from ..eventlog.events import Admission, Fallback, Gate, Limit, MergePolicy, Patience, RetryPolicy, RunStarted
 from ..eventlog.fact import Event
 from ..eventlog.files import Log
 from ..eventlog.place import Place, node_of
@@ -22,9 +22,9 @@ from ..world.git import Git
 from ..world.logbranch import chosen
 from ..world.node import open_log
 from ..world.sessions import HostedSessions
-from ..world.settings import Settings
 from ..world.spend import SpendFile
-from .hands import Hands, Limits, RuntimeOptions
+from ..world.tables import Settings, seconds
+from .hands import Hands, Limits, Recipe, RuntimeOptions
 from .system import System
 
 
@@ -63,7 +63,43 @@ def in_force(git: Git, settings: Settings, options: Options, root: str) -> RunSt
         spend_log=_spend_log(settings, root),
         sync=settings.sync.remote,
         lease=settings.sync.lease_minutes * 60 if settings.sync.remote else 0.0,
+        **_policies(settings),
     )
+
+
+def _policies(settings: Settings) -> dict[str, Any]:
+    """The rest of the settings that are decided by, in the units of events: seconds and bytes."""
+    merge, retry, patience, admission = settings.merge, settings.retry, settings.patience, settings.admission
+    return {
+        "gates": [Gate(gate.name, gate.command, gate.timeout_minutes * 60, gate.when) for gate in settings.gates],
+        "merge": MergePolicy(
+            merge.batch_max,
+            merge.parallel,
+            merge.on_conflict,
+            merge.mode,
+            merge.validate,
+            merge.rollback,
+            merge.ageing_minutes * 60,
+        ),
+        "retry": RetryPolicy(retry.backoff, retry.longest, dict(retry.roles)),
+        "patience": Patience(
+            patience.nudge * 60,
+            patience.interrupt * 60,
+            patience.kill * 60,
+            patience.waiting * 60,
+            patience.limited * 60,
+        ),
+        "budgets": [Limit(budget.scope, budget.usd, budget.tokens) for budget in settings.budgets],
+        "admission": Admission(
+            int(admission.disk_gb * 1e9),
+            int(admission.memory_gb * 1e9),
+            admission.load,
+            dict(admission.roles),
+            admission.rate,
+        ),
+        "fallback": [Fallback(*one.split(":", 1)) for one in settings.routing.fallback],
+        "keep_failed": seconds(settings.workspace.keep_failed),
+    }
 
 
 def _check_runtime(name: str, settings: Settings) -> None:
@@ -123,11 +159,20 @@ def system(
             attempt=settings.limits.attempt_minutes * 60,
             gate=settings.limits.gate_minutes * 60,
             log=int(settings.limits.log_mb * 1_000_000),
+            memory=int(settings.limits.memory_mb * 1_000_000),
+            processes=settings.limits.processes,
+            output=int(settings.limits.output_mb * 1_000_000),
         ),
         options={name: RuntimeOptions(o.binary, tuple(o.args)) for name, o in settings.runtimes.items()},
+        recipe=_recipe(settings),
     )
     force = msgspec.structs.replace(force, node=node_of(place, clock.entropy))
     return System(log, place.log, place.cache, hands, force, clock.now, show, clock.monotonic), log
+
+
+def _recipe(settings: Settings) -> Recipe:
+    made = settings.workspace
+    return Recipe(tuple(made.copy), tuple(made.link), made.setup, made.cleanup, made.minutes * 60, made.ports)
 
 
 def _carrier(place: Place, log: Log, force: RunStarted, run: str) -> LogCarrier:

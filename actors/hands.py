@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from ..runtimes import Llm
-from ..world import Carrier, Repository, Sessions, SpendLog
+from ..world import Alerts, Carrier, Gauge, Repository, Sessions, SpendLog
 
 
 class RuntimeOptions(msgspec.Struct, frozen=True):
@@ -16,11 +16,27 @@ class RuntimeOptions(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Bounds of a session: seconds and bytes."""
+    """Bounds of a session: seconds and bytes, and how many processes (0: any number)."""
 
     attempt: float = 3600.0
     gate: float = 1800.0
     log: int = 50_000_000
+    memory: int = 0
+    processes: int = 0
+    output: int = 0
+
+
+class Recipe(msgspec.Struct, frozen=True):
+    """A user's `[workspace]`: paths (relative to the repository) to copy and to link into a worktree, the commands that
+    set it up and clean it up, with their seconds, and whether it gets ports of its own.
+    """
+
+    copy: tuple[str, ...] = ()
+    link: tuple[str, ...] = ()
+    setup: str = ""
+    cleanup: str = ""
+    seconds: float = 600.0
+    ports: bool = False
 
 
 class Hands(msgspec.Struct, frozen=True):
@@ -29,7 +45,8 @@ class Hands(msgspec.Struct, frozen=True):
     `root`, `runs` and `log` are absolute folders. `environment(extra)` is the environment of a session; `write(path,
     text)` writes a private file. `author(agent)` is `Name <email>` for commits made on an agent's behalf. `spend` is
     None where no LLM proxy is configured, `carrier` where the log is this clone's alone; else it is to be used `every`
-    so many seconds. `run` is the id of this run.
+    so many seconds. `gauge` and `alerts` are None where nothing is to be measured, or nobody told. `run` is the id of
+    this run.
     """
 
     root: str
@@ -47,3 +64,6 @@ class Hands(msgspec.Struct, frozen=True):
     llm: Llm = Llm()
     limits: Limits = Limits()
     options: Mapping[str, RuntimeOptions] = {}
+    recipe: Recipe = Recipe()
+    gauge: Gauge | None = None
+    alerts: Alerts | None = None

@@ -16,6 +16,7 @@ from ..eventlog.verify import verify
 from ..mailbox import letters, views
 from ..projections import Board, agents, issues, mail, runs
 from ..world import liveness, running, settings
+from ..world.tables import Settings
 from . import Home, as_json, emit, say
 
 GROUP = "Begin"
@@ -104,7 +105,7 @@ def _settings(place: Place) -> Findings:
         known = settings.load(place.root)
     except UsageError as error:
         yield Finding("settings", WRONG, str(error), error.hint)
-        known = settings.Settings()
+        known = Settings()
     else:
         there = os.path.exists(os.path.join(place.root, settings.FILE))
         yield Finding("settings", OK, f"{settings.FILE} is valid" if there else f"no {settings.FILE}: defaults")

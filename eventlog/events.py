@@ -6,12 +6,98 @@ What an actor chose is a `Decision`: it is appended only if it is still due unde
 an observation.
 
 `subject` in the envelope is the issue, except: a letter's own id for `mail.delivered|acked|dead_lettered`, the actor
-for `actor.*`, the run for `run.*`, nothing for `event.*` and `log.*`. Attempts are numbered 1, 2, … within an issue
-and never reused. A *generation* is the id of the event that (re)opened the issue. Sizes are bytes, durations seconds,
-money US dollars, commits full hex SHAs.
+for `actor.*`, the run for `run.*` and `queue.*`, the batch for `batch.*` and `validation.*`, the provider for
+`quota.*`, what is limited for `budget.*` (`run`, `day:2026-11-21`, `agent:builder-1`, …), the node for `admission.*`,
+the alert's own id for `alert.delivered|failed`, nothing for `event.*`, `log.*` and `branch.*`. Attempts are numbered 1,
+2, … within an issue and never reused. A *generation* is the id of the event that (re)opened the issue. Sizes are bytes,
+durations seconds, money US dollars, commits full hex SHAs.
 """
 
+import msgspec
+
 from .fact import Decision, Fact
+
+
+class Part(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, forbid_unknown_fields=True):
+    """What stands inside of a fact."""
+
+
+class Gate(Part, frozen=True):
+    """A test. `when`: attempt (an agent's own commit), batch (what is to land), both, or landing (what is to land, once
+    it passed the others).
+    """
+
+    name: str
+    command: str
+    timeout: float = 1800.0
+    when: str = "both"
+
+
+class MergePolicy(Part, frozen=True):
+    """How work lands. `batch_max` branches are tested at once at most, and `parallel` batches side by side, each on top
+    of the one before. `on_conflict`: stop, skip, reopen or resolve. `mode`: merge, squash or rebase. After a landing
+    the command `validate` judges the target; `rollback`: what it does not accept is reverted. Waiting for `ageing`
+    seconds counts as one step of priority.
+    """
+
+    batch_max: int = 8
+    parallel: int = 1
+    on_conflict: str = "reopen"
+    mode: str = "merge"
+    validate: str = ""
+    rollback: bool = False
+    ageing: float = 600.0
+
+
+class RetryPolicy(Part, frozen=True):
+    """A failed attempt waits `backoff` seconds, then twice as long each time, at most `longest`. `roles`: role ->
+    retries, where it is not `max_retries`.
+    """
+
+    backoff: float = 0.0
+    longest: float = 600.0
+    roles: dict[str, int] = {}
+
+
+class Patience(Part, frozen=True):
+    """Seconds: of silence until an agent is nudged, then interrupted, then ended (0: never); and how long one that
+    waits for a person, or for its provider, may do so.
+    """
+
+    nudge: float = 0.0
+    interrupt: float = 0.0
+    kill: float = 0.0
+    waiting: float = 86_400.0
+    limited: float = 21_600.0
+
+
+class Limit(Part, frozen=True):
+    """A budget. `scope`: run, issue, agent, role, model or day, or one of them by its name (`agent:builder-1`).
+    `usd` in dollars, `tokens` in and out; 0: not limited.
+    """
+
+    scope: str
+    usd: float = 0.0
+    tokens: int = 0
+
+
+class Admission(Part, frozen=True):
+    """What must be free before an agent is started: bytes, and the load of a core (0: does not matter). `roles`: role
+    -> agents at once; `rate`: starts a minute.
+    """
+
+    disk: int = 0
+    memory: int = 0
+    load: float = 0.0
+    roles: dict[str, int] = {}
+    rate: float = 0.0
+
+
+class Fallback(Part, frozen=True):
+    """What is used while the provider of the first choice has no quota left. Empty: as the issue says."""
+
+    runtime: str = ""
+    model: str = ""
 
 
 # --- runs and actors ------------------------------------------------------------------------------
@@ -19,7 +105,8 @@ class RunStarted(Fact):
     """`swarm start` booted, with these settings in force. subject: the run.
 
     `sync`: the remote that carries the log to other clones, empty if it is this clone's alone; `lease`: how long a
-    lease on an issue lasts then.
+    lease on an issue lasts then. `alerts`: the channels there are (hook, slack, command). `keep_failed`: how long what
+    a failed attempt left stays on disk.
     """
 
     pid: int
@@ -36,6 +123,15 @@ class RunStarted(Fact):
     node: str = ""
     sync: str = ""
     lease: float = 0.0
+    gates: list[Gate] = []
+    merge: MergePolicy = MergePolicy()
+    retry: RetryPolicy = RetryPolicy()
+    patience: Patience = Patience()
+    budgets: list[Limit] = []
+    admission: Admission = Admission()
+    fallback: list[Fallback] = []
+    alerts: list[str] = []
+    keep_failed: float = 604_800.0
 
 
 class RunStopRequested(Fact):
@@ -92,9 +188,12 @@ class IssueTaken(Fact):
 
 
 class IssueReopened(Fact):
-    """It is to be done (again): this event's id is its new generation."""
+    """It is to be done (again): this event's id is its new generation. `work`: a commit that holds the work already, so
+    that it needs no agent, only its tests and its place in the queue.
+    """
 
     reason: str = ""
+    work: str = ""
 
 
 class IssueHeld(Decision):
@@ -133,7 +232,8 @@ class LeaseReleased(Fact):
 # --- attempts: from assignment to secured work ----------------------------------------------------
 class IssueAssigned(Decision):
     """Attempt `attempt` was given to an agent of `node`, under `lease` (the id of its acquiring; empty where the log is
-    one clone's alone). The number is the key: there is one assignment of it.
+    one clone's alone). The number is the key: there is one assignment of it. `work`: the commit that it begins from
+    instead of the target's tip; `resolve`: that commit does not merge, and to make it do so is the task.
     """
 
     attempt: int
@@ -144,13 +244,16 @@ class IssueAssigned(Decision):
     model: str = ""
     node: str = ""
     lease: str = ""
+    work: str = ""
+    resolve: bool = False
 
 
 class AttemptRetried(Decision):
-    """The attempt failed and the issue may be assigned again."""
+    """The attempt failed and the issue may be assigned again, but not before `after` (Unix time)."""
 
     attempt: int
     reason: str
+    after: float = 0.0
 
 
 class AttemptCancelled(Decision):
@@ -161,17 +264,21 @@ class AttemptCancelled(Decision):
 
 
 class WorktreePrepared(Fact):
-    """The attempt has a worktree at `path` (relative to the repository), on `branch`, cut from `base`."""
+    """The attempt has a worktree at `path` (relative to the repository), on `branch`, cut from `base`. `port`: the
+    first of its ten, 0 if it has none. `work`: the commit that the branch begins with, if not `base`.
+    """
 
     attempt: int
     path: str
     branch: str
     base: str
+    port: int = 0
+    work: str = ""
 
 
 class WorkSecured(Fact):
     """Everything the agent left is in commit `commit`, reachable from `ref`; `commits` above `base`, 0 if it did
-    nothing.
+    nothing. `left`: large ignored files that are not in it; `notes`: what else is not as it was left, in words.
     """
 
     attempt: int
@@ -180,6 +287,8 @@ class WorkSecured(Fact):
     base: str
     commits: int
     files: list[str] = []
+    left: list[str] = []
+    notes: list[str] = []
 
 
 class WorkRejected(Fact):
@@ -198,6 +307,46 @@ class FindingsReported(Fact):
     text: str
 
 
+class ConflictResolved(Fact):
+    """`commit` merges the attempt's `work` with `base`. `dropped`: lines (`file: line`) that one side had added and
+    that are not in it.
+    """
+
+    attempt: int
+    base: str
+    work: str
+    commit: str
+    dropped: list[str] = []
+
+
+class CheckoutSeen(Fact):
+    """The person's checkout before the attempt began: `head` (commit), `branch` (empty: detached), `state` (a digest of
+    `git status`).
+    """
+
+    attempt: int
+    head: str
+    branch: str
+    state: str
+
+
+class LeakDetected(Fact):
+    """The person's checkout changed while the attempt ran. `evidence`: why it was the attempt's agent; empty if it may
+    have been a person. With evidence its work does not land until a person says so.
+    """
+
+    attempt: int
+    what: str
+    evidence: str = ""
+    files: list[str] = []
+
+
+class LeakCleared(Fact):
+    """A person looked at it: the attempt's work may land."""
+
+    attempt: int
+
+
 class WorktreeRemoved(Fact):
     """The attempt's worktree is gone; its work was secured in `secured` before."""
 
@@ -208,8 +357,8 @@ class WorktreeRemoved(Fact):
 
 # --- sessions: every outside process --------------------------------------------------------------
 class SessionRequested(Fact):
-    """A host process was asked to run `session`. `kind` is agent, gate (an attempt's test) or landing (a merge's
-    test).
+    """A host process was asked to run `session`. `kind` is agent, gate (an attempt's test), landing (the test of what
+    is to land), validation (of what landed), setup or cleanup (of a worktree).
     """
 
     session: str
@@ -232,13 +381,16 @@ class SessionStarted(Fact):
 
 
 class SessionProgressed(Fact):
-    """The agent itself printed or did something: its only signs of life. Totals since it started."""
+    """The agent itself printed or did something: its only signs of life. Totals since it started. `state`: empty while
+    it works, waiting_input (for a person) or rate_limited.
+    """
 
     session: str
     attempt: int
     output: int
     tools: int = 0
     note: str = ""
+    state: str = ""
 
 
 class UsageReported(Fact):
@@ -259,6 +411,22 @@ class UsageReported(Fact):
     cost: float | None = None
 
 
+class AgentNudged(Decision):
+    """It was silent for too long: a letter asks what it waits for."""
+
+    session: str
+    attempt: int
+    reason: str
+
+
+class AgentInterrupted(Decision):
+    """It was silent after that too: its program gets what Ctrl-C sends."""
+
+    session: str
+    attempt: int
+    reason: str
+
+
 class SessionKillRequested(Fact):
     """Somebody wants the session ended, and why."""
 
@@ -271,8 +439,9 @@ class SessionExited(Fact):
     """Written by the session's own host, the only one that can know. `code` < 0 is a signal.
 
     `ok` is the runtime's verdict, never the exit code alone; `why` says what was wrong. `ended_by` is empty where the
-    program ended by itself, else `timeout`, `killed` or `missing` (it could not be started). `report` is the agent's
-    last word, `tail` the end of the output, `dropped` what the cap kept out of the raw log.
+    program ended by itself, else `timeout`, `killed`, `memory`, `processes`, `output` (a limit), or `missing` (it could
+    not be started). `quota`: its provider refused for lack of quota, until then (Unix time; 0: it did not). `report` is
+    the agent's last word, `tail` the end of the output, `dropped` what the cap kept out of the raw log.
     """
 
     session: str
@@ -287,6 +456,7 @@ class SessionExited(Fact):
     output: int = 0
     dropped: int = 0
     resume: str = ""
+    quota: float = 0.0
 
 
 class SessionLost(Fact):
@@ -307,6 +477,15 @@ class GateFinished(Fact):
     command: str = ""
     code: int = 0
     output: str = ""
+    gate: str = ""
+
+
+class GateFlaked(Fact):
+    """The same tree failed and passed. subject: the issue, or the batch."""
+
+    gate: str
+    command: str
+    tree: str
 
 
 class MergeQueued(Decision):
@@ -317,8 +496,86 @@ class MergeQueued(Decision):
     commit: str
 
 
+class MergePredicted(Fact):
+    """The attempt's `commit` was merged into the target's tip `base` to see what would come of it: these files
+    conflict; none if it merges.
+    """
+
+    attempt: int
+    commit: str
+    base: str
+    files: list[str] = []
+
+
+class BatchFormed(Decision):
+    """These (issue, attempt) are to be tested together, in this order, on top of the batch `after` (empty: of the
+    target's tip). `of`: the batch that failed, of which this is a part. subject: the batch.
+    """
+
+    members: list[tuple[str, int]]
+    after: str = ""
+    of: str = ""
+
+
+class BatchStacked(Fact):
+    """The batch is merged into `base` of `target` as `commit` with `tree`, and nothing points at it yet. `commits` are
+    those of its members, in order, without those that conflict.
+    """
+
+    target: str
+    base: str
+    commit: str
+    tree: str
+    commits: list[str] = []
+
+
+class BatchTested(Fact):
+    """A gate judged exactly that commit, the `run`-th time. Verdicts as for `gate.finished`."""
+
+    base: str
+    commit: str
+    tree: str
+    verdict: str
+    gate: str = ""
+    command: str = ""
+    code: int = 0
+    output: str = ""
+    run: int = 1
+
+
+class BatchDissolved(Fact):
+    """Nothing more comes of the batch: its members that have not ended wait in the queue again."""
+
+    reason: str
+
+
+class QueueHeld(Fact):
+    """Nothing more is tested or landed until a person resumes it, or the swarm starts anew. `kind`: infrastructure,
+    conflict or person. subject: the run.
+    """
+
+    kind: str
+    reason: str
+    issue: str = ""
+
+
+class QueueResumed(Fact):
+    """A person let the queue go on."""
+
+    reason: str = ""
+
+
+class MergeDropped(Fact):
+    """A person took the attempt out of the queue."""
+
+    attempt: int
+    reason: str = ""
+
+
 class MergePrepared(Fact):
-    """`commit` is the merge of the attempt into the target's tip `base`; it has `tree` and nothing points at it yet."""
+    """(Written until 0.3; batches took its place.) `commit` is the merge of the attempt into the target's tip `base`;
+    it has `tree` and nothing points at it yet.
+    """
 
     attempt: int
     base: str
@@ -327,7 +584,7 @@ class MergePrepared(Fact):
 
 
 class MergeTested(Fact):
-    """The test command judged the merged result `commit`. Verdicts as for `gate.finished`."""
+    """(Written until 0.3.) The test command judged the merged result `commit`. Verdicts as for `gate.finished`."""
 
     attempt: int
     base: str
@@ -339,7 +596,9 @@ class MergeTested(Fact):
 
 
 class MergeRequeued(Fact):
-    """The target moved from `base` to `found` while the merge was tested: it is merged and tested again."""
+    """(Written until 0.3.) The target moved from `base` to `found` while the merge was tested: it is merged and tested
+    again.
+    """
 
     attempt: int
     base: str
@@ -355,12 +614,15 @@ class MergeConflicted(Fact):
 
 
 class MergeRejected(Fact):
-    """The merged result failed the tests (or, `final`, could not be tested), so it does not land."""
+    """The merged result failed the tests (or, `final`, could not be tested), so it does not land. `batch`: in which the
+    tests found it.
+    """
 
     attempt: int
     reason: str
     output: str = ""
     final: bool = False
+    batch: str = ""
 
 
 class LandingHeld(Fact):
@@ -374,13 +636,126 @@ class LandingHeld(Fact):
 
 
 class MergeLanded(Fact):
-    """The target moved from `base` to `commit`, under `lease`."""
+    """The target moved from `base` to `commit`, under `lease`. In a `batch`, `own` is the commit that brought this
+    attempt's work, and to revert which takes it out again.
+    """
 
     attempt: int
     target: str
     base: str
     commit: str
     lease: str = ""
+    batch: str = ""
+    own: str = ""
+
+
+class ValidationFinished(Fact):
+    """The validation command judged the target after the batch landed as `commit`. subject: the batch."""
+
+    commit: str
+    verdict: str
+    command: str
+    code: int = 0
+    output: str = ""
+
+
+class MergeReverted(Fact):
+    """What the attempt landed as `commit` was taken out of the target again by the commit `revert`."""
+
+    attempt: int
+    target: str
+    commit: str
+    revert: str
+    reason: str = ""
+
+
+class BranchPromoted(Fact):
+    """`target` moved from `base` to `commit`, which has everything of `source`."""
+
+    source: str
+    target: str
+    base: str
+    commit: str
+
+
+# --- quotas, budgets, alerts, admission -----------------------------------------------------------
+class QuotaExhausted(Fact):
+    """The provider refused for lack of quota, until then (Unix time). subject: the provider."""
+
+    until: float
+    reason: str
+    session: str = ""
+
+
+class QuotaProbed(Decision):
+    """One attempt may try whether the provider answers again. subject: the provider."""
+
+    issue: str
+
+
+class QuotaResumed(Fact):
+    """The provider answers again. subject: the provider."""
+
+    session: str = ""
+
+
+class BudgetWarned(Decision):
+    """So much of the limit is used that a person should know. `unit`: usd or tokens."""
+
+    unit: str
+    limit: float
+    spent: float
+
+
+class BudgetExceeded(Decision):
+    """The limit is reached: nothing more is begun on its account, and what runs is ended, its work secured."""
+
+    unit: str
+    limit: float
+    spent: float
+
+
+class BudgetRaised(Fact):
+    """A person allows so much more than the settings say. subject: what is limited."""
+
+    unit: str
+    more: float
+
+
+class AlertRaised(Decision):
+    """Somebody outside is to hear of it. Its id names the alert. `kind` is merge_conflict, tests_failed,
+    pipeline_failed, budget_exceeded, validate_failed, retry_exhausted, landing_held, leak_detected or quota_exhausted.
+    """
+
+    kind: str
+    text: str
+    about: str
+
+
+class AlertDelivered(Fact):
+    """The channel took it."""
+
+    channel: str
+
+
+class AlertFailed(Fact):
+    """The channel did not take it, the `tries`-th time."""
+
+    channel: str
+    error: str
+    tries: int
+
+
+class AdmissionClosed(Fact):
+    """Nothing is begun on this node: there is too little of something."""
+
+    reason: str
+
+
+class AdmissionOpened(Fact):
+    """There is enough again: so much."""
+
+    reason: str = ""
 
 
 # --- mail -----------------------------------------------------------------------------------------

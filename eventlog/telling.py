@@ -10,11 +10,29 @@ from typing import Any
 from .errors import UsageError
 from .events import (
     ActorCrashed,
+    AdmissionClosed,
+    AdmissionOpened,
+    AgentInterrupted,
+    AgentNudged,
+    AlertDelivered,
+    AlertFailed,
+    AlertRaised,
     AttemptCancelled,
     AttemptRetried,
+    BatchDissolved,
+    BatchFormed,
+    BatchStacked,
+    BatchTested,
+    BranchPromoted,
+    BudgetExceeded,
+    BudgetRaised,
+    BudgetWarned,
+    CheckoutSeen,
+    ConflictResolved,
     EventRefused,
     FindingsReported,
     GateFinished,
+    GateFlaked,
     IssueAssigned,
     IssueClosed,
     IssueDelegated,
@@ -24,6 +42,8 @@ from .events import (
     IssueReopened,
     IssueTaken,
     LandingHeld,
+    LeakCleared,
+    LeakDetected,
     LeaseAcquired,
     LeaseReleased,
     LogRepaired,
@@ -32,12 +52,20 @@ from .events import (
     MailDelivered,
     MailSent,
     MergeConflicted,
+    MergeDropped,
     MergeLanded,
+    MergePredicted,
     MergePrepared,
     MergeQueued,
     MergeRejected,
     MergeRequeued,
+    MergeReverted,
     MergeTested,
+    QueueHeld,
+    QueueResumed,
+    QuotaExhausted,
+    QuotaProbed,
+    QuotaResumed,
     RunStarted,
     RunStopped,
     RunStopRequested,
@@ -48,6 +76,7 @@ from .events import (
     SessionRequested,
     SessionStarted,
     UsageReported,
+    ValidationFinished,
     WorkRejected,
     WorkSecured,
     WorktreePrepared,
@@ -162,6 +191,33 @@ def _verdict(fact: GateFinished | MergeTested) -> str:
     return f"attempt {fact.attempt}: {_commit(fact.commit)} {fact.verdict} (code {fact.code}): {one_line(fact.command)}"
 
 
+def _batch_tested(fact: BatchTested) -> str:
+    if not fact.command:
+        return f"no test command is set for {_commit(fact.commit)}"
+    again = f", run {fact.run}" if fact.run > 1 else ""
+    return f"{_commit(fact.commit)} {fact.verdict} (code {fact.code}{again}): {one_line(fact.command)}"
+
+
+def _formed(fact: BatchFormed) -> str:
+    where = f", on top of {fact.after}" if fact.after else ""
+    part = f", a part of {fact.of}" if fact.of else ""
+    return f"to be tested together: {_listed([issue for issue, _ in fact.members])}{where}{part}"
+
+
+def _leaked(fact: LeakDetected) -> str:
+    who = f"; it was the agent: {one_line(fact.evidence)}" if fact.evidence else "; it may have been a person"
+    return f"attempt {fact.attempt}: {one_line(fact.what)}{who}"
+
+
+def _resolved(fact: ConflictResolved) -> str:
+    lost = f"; {many(len(fact.dropped), 'line')} of either side dropped" if fact.dropped else ""
+    return f"attempt {fact.attempt}: the conflict with {_commit(fact.base)} is resolved{lost}"
+
+
+def _amount(unit: str, number: float) -> str:
+    return f"${number:.2f}" if unit == "usd" else f"{number:.0f} {one_line(unit, 20)}"
+
+
 def _crashed(fact: ActorCrashed) -> str:
     return f"{one_line(fact.error)}; " + ("everything stops" if fact.gave_up else "it was restarted")
 
@@ -218,6 +274,41 @@ _SENTENCES: dict[type[Fact], Callable[[Any], str]] = {
     MergeRejected: lambda f: f"attempt {f.attempt} does not land{_because(f.reason)}",
     LandingHeld: lambda f: f"attempt {f.attempt} cannot land on {f.target}{_because(f.reason)}; by hand: {f.command}",
     MergeLanded: lambda f: f"attempt {f.attempt} landed: {f.target} is at {_commit(f.commit)}",
+    ConflictResolved: _resolved,
+    CheckoutSeen: lambda f: f"attempt {f.attempt}: the checkout has {f.branch or 'no branch'} at {_commit(f.head)}",
+    LeakDetected: _leaked,
+    LeakCleared: lambda f: f"attempt {f.attempt} may land: a person looked at the leak",
+    AgentNudged: lambda f: f"{f.session}: asked what it waits for{_because(f.reason)}",
+    AgentInterrupted: lambda f: f"{f.session}: interrupted{_because(f.reason)}",
+    GateFlaked: lambda f: f"the same tree failed and passed {one_line(f.gate)}: {one_line(f.command)}",
+    MergePredicted: lambda f: (
+        f"attempt {f.attempt} will not merge into {_commit(f.base)}: conflict in {_listed(f.files)}"
+        if f.files
+        else f"attempt {f.attempt} merges into {_commit(f.base)}"
+    ),
+    BatchFormed: _formed,
+    BatchStacked: lambda f: f"stacked on {_commit(f.base)} as {_commit(f.commit)}, to be tested",
+    BatchTested: _batch_tested,
+    BatchDissolved: lambda f: f"its members wait again{_because(f.reason)}",
+    QueueHeld: lambda f: f"the merge queue is held{_because(f.reason)}",
+    QueueResumed: lambda f: f"the merge queue goes on{_because(f.reason)}",
+    MergeDropped: lambda f: f"attempt {f.attempt} is out of the queue{_because(f.reason)}",
+    ValidationFinished: lambda f: (
+        f"validation of {_commit(f.commit)} {f.verdict} (code {f.code}): {one_line(f.command)}"
+    ),
+    MergeReverted: lambda f: f"attempt {f.attempt}: {_commit(f.commit)} reverted on {f.target}{_because(f.reason)}",
+    BranchPromoted: lambda f: f"{f.target} is at {_commit(f.commit)}: it has everything of {f.source}",
+    QuotaExhausted: lambda f: f"no quota until {_when(f.until)}{_because(f.reason)}",
+    QuotaProbed: lambda f: f"one attempt tries whether it answers again: {f.issue}",
+    QuotaResumed: lambda f: f"it answers again{_because(f.session)}",
+    BudgetWarned: lambda f: f"{_amount(f.unit, f.spent)} of {_amount(f.unit, f.limit)} are used",
+    BudgetExceeded: lambda f: f"{_amount(f.unit, f.spent)} are used, {_amount(f.unit, f.limit)} are the limit",
+    BudgetRaised: lambda f: f"{_amount(f.unit, f.more)} more are allowed",
+    AlertRaised: lambda f: f"alert {f.kind}{_because(f.text)}",
+    AlertDelivered: lambda f: f"the alert was given to {f.channel}",
+    AlertFailed: lambda f: f"{f.channel} did not take the alert, try {f.tries}{_because(f.error)}",
+    AdmissionClosed: lambda f: f"nothing is begun here{_because(f.reason)}",
+    AdmissionOpened: lambda f: f"there is room for agents again{_because(f.reason)}",
     MailSent: lambda f: (
         f"to {_listed(f.to)} ({f.kind}{f', priority {f.priority}' if f.priority != 3 else ''}){_because(f.body)}"
     ),

@@ -7,12 +7,12 @@ all). A handler may only raise flags, grow sets, and keep the event with the gre
 clock, nor at another projection; status is derived when asked. What starts again starts a *generation*, named by the
 event's id.
 
-What rests leaves memory. Every event is about one *key* (`key_of`): a letter's id, a run's, else the issue. What a
-state shows of a key follows from the events of that key alone; a register over several keys (the newest attempt of an
-agent) keeps the key that it names busy. A state holds nothing but events, so these are its snapshot: folded into an
-empty state they give the same one. When all projections say that nothing can be due about a key, the board forgets
-its events and keeps what they come to (`sums`); the log itself is the archive, and whoever wants the key again, be it
-a late event, gets all of it back. So what is shown does not depend on what was forgotten when.
+What rests leaves memory. Every event is about one *key* (`key_of`): a letter's id, an alert's, a run's, a batch's, else
+the issue. What a state shows of a key follows from the events of that key alone; a register over several keys (the
+newest attempt of an agent) keeps the key that it names busy. A state holds nothing but events, so these are its
+snapshot: folded into an empty state they give the same one. When all projections say that nothing can be due about a
+key, the board forgets its events and keeps what they come to (`sums`); the log itself is the archive, and whoever wants
+the key again, be it a late event, gets all of it back. So what is shown does not depend on what was forgotten when.
 
 The file is the registration: `Board` finds it by name.
 """
@@ -28,7 +28,7 @@ from weakref import ref
 
 import msgspec
 
-from ..eventlog.events import ActorCrashed, MailAcked, MailDeadLettered, MailDelivered, MailSent
+from ..eventlog.events import ActorCrashed, AlertRaised, MailAcked, MailDeadLettered, MailDelivered, MailSent
 from ..eventlog.fact import Event, Fact
 from ..eventlog.lines import envelope_of
 
@@ -158,6 +158,7 @@ def _by_letter(event: Event[MailDelivered | MailAcked | MailDeadLettered]) -> st
 
 _KEYS: Mapping[type[Fact], Callable[[Event[Any]], str]] = {
     MailSent: lambda event: event.id,
+    AlertRaised: lambda event: event.id,
     MailDelivered: _by_letter,
     MailAcked: _by_letter,
     MailDeadLettered: _by_letter,

@@ -13,6 +13,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from swarm.eventlog import events as page
+from swarm.eventlog.events import Part
 from swarm.eventlog.fact import Event, Fact
 from swarm.eventlog.ids import rfc3339
 from swarm.eventlog.lines import envelope
@@ -65,6 +66,13 @@ def fields_of(kind: type[Fact]) -> dict[str, st.SearchStrategy[Any]]:
 def field(name: str, hint: Any) -> st.SearchStrategy[Any]:
     if get_origin(hint) is list:
         return st.lists(field(name, get_args(hint)[0]), max_size=2)
+    if get_origin(hint) is tuple:
+        return st.tuples(*(field({str: "issue", int: "attempt"}[part], part) for part in get_args(hint)))
+    if get_origin(hint) is dict:
+        return st.dictionaries(st.sampled_from(["x", "y"]), field(name, get_args(hint)[1]), max_size=2)
+    if isinstance(hint, type) and issubclass(hint, Part):
+        parts = get_type_hints(hint)
+        return st.builds(hint, **{part: field(part, parts[part]) for part in hint.__struct_fields__})
     choices = [choice for kind in get_args(hint) or (hint,) for choice in BY_TYPE[kind]]
     return st.sampled_from(POOLS.get(name, choices))
 

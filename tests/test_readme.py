@@ -4,12 +4,13 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import click
 
 import swarm
 from swarm import cli, projections, runtimes
-from swarm.world.settings import Settings
+from swarm.world.tables import Settings, Table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -52,12 +53,17 @@ def test_every_room_is_on_the_map() -> None:
 
 def test_every_setting_is_shown_with_its_default() -> None:
     shown = tomllib.loads(README.split("```toml")[1].split("```")[0])
-    defaults = Settings()
-    for table in ("start", "limits", "llm"):
-        for key in getattr(defaults, table).__struct_fields__:
-            assert key in shown[table], f"{table}.{key}"
-            if key != "prices":
-                assert shown[table][key] == getattr(getattr(defaults, table), key), f"{table}.{key}"
+    for table in Settings.__struct_fields__:
+        default = getattr(Settings(), table)
+        there = shown[table][0] if isinstance(default, list) else shown[table]
+        if not isinstance(default, Table):  # as many as one likes: any of them has its keys
+            parts = get_args(get_type_hints(Settings)[table])[-1]
+            assert set(there if isinstance(default, list) else there["pi"]) == set(parts.__struct_fields__), table
+            continue
+        assert set(there) == set(default.__struct_fields__), table
+        for key, value in there.items():
+            if value != getattr(default, key):  # an example tells more than an empty one
+                assert not getattr(default, key), f"{table}.{key}"
 
 
 def test_every_runtime_and_projection_is_named() -> None:

@@ -65,14 +65,53 @@ class Refused(msgspec.Struct, frozen=True):
     command: str
 
 
+class Branch(msgspec.Struct, frozen=True):
+    """What is to land of one attempt: its `commit`, and what the message of its merge says. `event`: the id of the
+    event that queued it.
+    """
+
+    issue: str
+    agent: str
+    title: str
+    commit: str
+    event: str = ""
+
+
+class Stacked(msgspec.Struct, frozen=True):
+    """Branches merged one after the other. `commit` has `tree`, and its first parent is the base; `commits` is what
+    brought each branch (empty for one that conflicts), `conflicts` the paths that do not merge, by the branch's place.
+    If all of them conflict, `commit` is the base.
+    """
+
+    commit: str
+    tree: str
+    commits: list[str]
+    conflicts: dict[int, list[str]] = {}
+
+
+class Checkout(msgspec.Struct, frozen=True):
+    """The person's checkout: the commit, the branch (empty: detached), a digest of `git status`, and the files in it
+    that are not as in the commit (at most 200).
+    """
+
+    head: str
+    branch: str
+    state: str
+    files: list[str] = []
+
+
 class Repository(Protocol):
     """The one door to git. Raises GitError (a SwarmError) when git refuses for a reason not named in a return type."""
 
     def tip(self, branch: str) -> str:
         """The commit at `refs/heads/<branch>`; raises GitError if there is none."""
 
-    def prepare(self, path: str, branch: str, base: str) -> None:
-        """A worktree at `path` (relative to the repository) on the new branch, cut from `base`. There already: fine."""
+    def prepare(self, path: str, branch: str, base: str, work: str = "", resolve: bool = False) -> None:
+        """A worktree at `path` (relative to the repository) on the new branch, cut from `base`. There already: fine.
+
+        With `work`, the branch begins at that commit; with `resolve`, at `base`, and the files are those of the merge
+        of `work` into it, with git's marks where they conflict.
+        """
 
     def secure(self, path: str, branch: str, base: str, ref: str, message: str, author: str) -> Secured:
         """Commit all that is in the worktree, uncommitted or not, and point `ref` at it.
@@ -88,6 +127,26 @@ class Repository(Protocol):
 
     def merge(self, base: str, commit: str, message: str, author: str, when: float) -> Merged | Conflict:
         """Merge `commit` into `base` in the object store. The same arguments give the same commit."""
+
+    def stack(self, base: str, branches: Sequence[Branch], mode: str, author: str, when: float) -> Stacked:
+        """Merge the branches into `base`, one after the other, in the object store. The same arguments give the same
+        commits. `mode` is merge, squash or rebase. A branch that conflicts is left out.
+
+        With mode merge and several branches, `commit` is one merge of them all, with the chain of their own merges as
+        its second parent: what is on the target's first-parent line was tested as it is.
+        """
+
+    def predict(self, base: str, commit: str) -> list[str]:
+        """The paths that conflict if `commit` is merged into `base`; nothing is kept."""
+
+    def revert(self, tip: str, commit: str, message: str, author: str, when: float) -> Merged | Conflict:
+        """A commit on `tip` that takes out what `commit` brought against its first parent (`git revert -m 1`)."""
+
+    def resolved(self, base: str, work: str, commit: str) -> list[str]:
+        """The lines (`file: line`) that `base` or `work` added since they parted and that `commit` does not have."""
+
+    def checkout(self) -> Checkout:
+        """The person's checkout, as it is."""
 
     def land(self, target: str, base: str, commit: str) -> Landed | Moved | Refused:
         """Move the target from `base` to `commit` by compare-and-swap, or by git's own fast-forward where checked
@@ -117,6 +176,7 @@ class SessionSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     `runtime` names the reader of standard output; empty for gates. `log_dir` is where the host appends its events,
     with `correlationid` and `causationid`. `cap` bounds the raw log in bytes; `timeout` and `grace` are seconds.
+    `memory` (bytes), `processes` and `output` (bytes) bound the program and all below it; 0: they do not.
     """
 
     session: str
@@ -133,6 +193,9 @@ class SessionSpec(msgspec.Struct, frozen=True, kw_only=True):
     cap: int = 50_000_000
     timeout: float = 3600.0
     grace: float = 5.0
+    memory: int = 0
+    processes: int = 0
+    output: int = 0
     correlationid: str = ""
     causationid: str = ""
 
@@ -150,6 +213,9 @@ class Sessions(Protocol):
 
     def settle(self, session: str) -> bool:
         """If the session left an exit record whose event is not in the log, append it. True if a record was found."""
+
+    def interrupt(self, session: str) -> None:
+        """Ask the session's host to send its program what Ctrl-C sends. Not running: fine."""
 
     def kill(self, session: str) -> None:
         """Ask the session's host to end the program and all its children. Not running: fine."""
@@ -192,3 +258,35 @@ class SpendLog(Protocol):
 
     def totals(self) -> list[Spend]:
         """All totals that changed since the last call."""
+
+
+# --- the machine, and whom to tell ----------------------------------------------------------------
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What is free: bytes of disk where the worktrees are, bytes of memory; and the load of a core, of the last
+    minute.
+    """
+
+    disk: int
+    memory: int
+    load: float
+
+
+class Gauge(Protocol):
+    """Looks at this machine."""
+
+    def read(self) -> Reading:
+        """What is free now."""
+
+    def ports(self, taken: Sequence[int]) -> int:
+        """The first of ten ports on which nobody listens, none of them in the tens that begin at `taken`; 0 if there
+        are none.
+        """
+
+
+class Alerts(Protocol):
+    """The ways to tell somebody outside. They may wait for a network, a few seconds at most."""
+
+    def send(self, channel: str, kind: str, text: str, about: str) -> str:
+        """Give the alert to that channel; returns why it was not taken, in words, or nothing."""

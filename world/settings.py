@@ -12,6 +12,67 @@ target = ""             # the branch to land on; empty: the one that is checked 
 attempt_minutes = 60.0
 gate_minutes = 30.0
 log_mb = 50.0           # raw output kept per session
+output_mb = 0           # an agent that prints more is ended; 0: it may
+memory_mb = 0           # one that uses more, with all its children
+processes = 0           # one that has more of them
+
+[[gates]]               # instead of `test`: as many as are needed, in order
+name = "unit"
+command = "pytest -q"
+timeout_minutes = 30.0
+when = "both"           # attempt: an agent's own commit; batch: what is to land; both; landing: that too, but last
+
+[merge]
+batch_max = 8           # branches that are tested together at most
+parallel = 1            # batches that are tested side by side, each on top of the one before
+on_conflict = "reopen"  # or: stop (the queue), skip (the branch), resolve (by an agent)
+mode = "merge"          # or: squash, rebase
+validate = ""           # a command that judges the target after a landing
+rollback = false        # whether what it does not accept is reverted
+ageing_minutes = 10.0   # waiting so long counts as one step of priority
+
+[retry]
+backoff = 0.0           # seconds before the first retry; then twice as long each time,
+longest = 600.0         # at most this
+roles = { scout = 0 }   # retries of a role, where it is not max_retries
+
+[patience]              # minutes of silence until an agent is nudged, then interrupted, then ended; 0: never
+nudge = 0.0
+interrupt = 0.0
+kill = 0.0
+waiting = 1440.0        # what one that waits for a person may take
+limited = 360.0         # what one whose provider slows it down may take
+
+[[budgets]]
+scope = "day"           # run, issue, agent, role, model, day; or one of them: "agent:builder-1"
+usd = 20.0
+tokens = 0              # in and out; 0: not limited
+
+[admission]             # nothing is begun with less than this; 0: does not matter
+disk_gb = 1.0
+memory_gb = 0.5
+load = 0.0              # the load of a core
+rate = 0.0              # starts a minute
+roles = { scout = 2 }   # agents of a role at once
+
+[routing]
+fallback = []           # used while a provider has no quota left: "claude", "pi:kimi-k2", …
+
+[alerts]                # also: SWARM_ALERT_HOOK, SWARM_SLACK_WEBHOOK_URL
+command = ""            # is called with the kind and the text
+
+[workspace]             # what a worktree gets that is not in git
+copy = [".env"]
+link = ["node_modules"]
+setup = ""              # a command, run in each new worktree
+cleanup = ""
+minutes = 10.0          # what each of them may take
+ports = false           # ten ports of its own, as SWARM_PORT_0 to SWARM_PORT_9
+keep_failed = "7d"      # how long what a failed attempt left stays on disk
+
+[environment]           # of agents and tests
+allow = []              # names, or beginnings as "AWS_*"; empty: everything but what would confuse them
+redact = []             # variables whose values are secret, besides those whose names say so
 
 [log]
 durability = "group"    # when an append is safe from a loss of power: "group" within 50 ms, "fsync" at once, "none"
@@ -37,82 +98,15 @@ import json
 import os
 import re
 import tomllib
-from typing import Annotated, Any, Literal
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Meta
 
 from .. import runtimes
 from ..eventlog.errors import UsageError
+from .tables import Settings
 
 FILE = "swarm.toml"
-
-Minutes = Annotated[float, Meta(gt=0, le=100_000)]
-Price = Annotated[float, Meta(ge=0, le=1_000_000)]
-
-
-class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of the file: a key that it does not know is an error."""
-
-
-class Start(Table, frozen=True):
-    """What `swarm start` does unless an option says otherwise."""
-
-    max_agents: Annotated[int, Meta(ge=1, le=1000)] = 4
-    max_retries: Annotated[int, Meta(ge=0, le=1000)] = 1
-    runtime: str = "shell"
-    model: str = ""
-    test: str = ""
-    target: str = ""
-
-
-class Limits(Table, frozen=True):
-    """Where an outside program is stopped, and where its raw log is cut."""
-
-    attempt_minutes: Minutes = 60.0
-    gate_minutes: Minutes = 30.0
-    log_mb: Annotated[float, Meta(gt=0, le=100_000)] = 50.0
-
-
-class LogSettings(Table, frozen=True):
-    """When an append is synced: `eventlog/files.py` says what the words mean."""
-
-    durability: Literal["fsync", "group", "none"] = "group"
-
-
-class SyncSettings(Table, frozen=True):
-    """With whom the log is shared."""
-
-    remote: str = ""
-    every: Annotated[float, Meta(gt=0, le=86_400)] = 10.0
-    lease_minutes: Minutes = 60.0
-
-
-class LlmSettings(Table, frozen=True):
-    """The proxy for the models. `prices`: model -> (input, output) in dollars per million tokens."""
-
-    base_url: str = ""
-    key_env: str = "SWARM_LLM_KEY"
-    spend_log: str = ""
-    prices: dict[str, tuple[Price, Price]] = {}
-
-
-class RuntimeSettings(Table, frozen=True):
-    """One runtime's program, if not the one on PATH, and options to add."""
-
-    binary: str = ""
-    args: list[str] = []
-
-
-class Settings(Table, frozen=True):
-    """The whole file."""
-
-    start: Start = Start()
-    limits: Limits = Limits()
-    log: LogSettings = LogSettings()
-    sync: SyncSettings = SyncSettings()
-    llm: LlmSettings = LlmSettings()
-    runtimes: dict[str, RuntimeSettings] = {}
 
 
 def load(root: str) -> Settings:
@@ -206,16 +200,11 @@ def _shown(where: str, document: dict[str, Any]) -> str:
 
 
 def _keys(where: str) -> list[str]:
-    """The settings there are at that place."""
-    tables: dict[str, type[Table]] = {
-        "": Settings,
-        "start": Start,
-        "limits": Limits,
-        "log": LogSettings,
-        "sync": SyncSettings,
-        "llm": LlmSettings,
-    }
-    return list(tables.get(where, RuntimeSettings).__struct_fields__)
+    """The settings there are at that place (`merge`, `gates[0]`, `runtimes.pi`)."""
+    kind: Any = Settings
+    for step in re.findall(r"[^.\[\]]+", where):
+        kind = get_args(kind)[-1] if get_origin(kind) in (dict, list) else get_type_hints(kind)[step]
+    return list(kind.__struct_fields__)
 
 
 def _meant(word: str, known: list[str]) -> str:

@@ -1,7 +1,7 @@
 """Every fact survives its line; what is no line is said to be none, and nothing else is lost."""
 
 import random
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import msgspec
 import pytest
@@ -31,7 +31,20 @@ BY_TYPE = {
 
 
 def any_fact(kind: type[Fact]) -> st.SearchStrategy[Fact]:
-    return st.builds(kind, **{field.name: BY_TYPE[field.type] for field in msgspec.structs.fields(kind)})
+    return st.builds(kind, **{field.name: any_value(field.type) for field in msgspec.structs.fields(kind)})
+
+
+def any_value(hint: Any) -> st.SearchStrategy[Any]:
+    if hint in BY_TYPE:
+        return BY_TYPE[hint]
+    if get_origin(hint) is list:
+        return st.lists(any_value(get_args(hint)[0]), max_size=3)
+    if get_origin(hint) is tuple:
+        return st.tuples(*map(any_value, get_args(hint)))
+    if get_origin(hint) is dict:
+        return st.dictionaries(*map(any_value, get_args(hint)), max_size=3)
+    assert issubclass(hint, facts.Part)
+    return st.builds(hint, **{field.name: any_value(field.type) for field in msgspec.structs.fields(hint)})
 
 
 ATTRIBUTES = st.fixed_dictionaries(

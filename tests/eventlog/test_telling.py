@@ -21,7 +21,14 @@ def sample(kind: type[Fact], text: str = "word") -> Fact:
 
     def value(hint: Any) -> Any:
         if get_origin(hint) is list:
-            return [text]
+            return [value(get_args(hint)[0])]
+        if get_origin(hint) is tuple:
+            return tuple(value(part) for part in get_args(hint))
+        if get_origin(hint) is dict:
+            return {text: value(get_args(hint)[1])}
+        if isinstance(hint, type) and issubclass(hint, page.Part):
+            parts = get_type_hints(hint)
+            return hint(**{name: value(parts[name]) for name in hint.__struct_fields__})
         if args := get_args(hint):
             return value(args[0])
         return {str: text, int: 7, float: 1.5, bool: True, bytes: text.encode()}[hint]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from swarm.eventlog.errors import UsageError
-from swarm.world.settings import LlmSettings, RuntimeSettings, Settings, Start, load
+from swarm.world.settings import load
+from swarm.world.tables import Limits, LlmSettings, RuntimeSettings, Settings, Start
 
 
 def write(root: Path, text: str | bytes) -> str:
@@ -105,10 +106,14 @@ def test_a_wrong_value_is_named_with_what_was_expected(tmp_path: Path, text: str
     [
         ("[start]\nmax_agent = 3", "start.max_agent", "did you mean max_agents?"),
         ("[strat]\nmax_agents = 3", "strat", "did you mean start?"),
-        ("[limits]\nzzz = 3", "limits.zzz", "known: attempt_minutes, gate_minutes, log_mb"),
+        (
+            "[limits]\nzzz = 3",
+            "limits.zzz",
+            f"known: {', '.join(Limits.__struct_fields__)}",
+        ),
         ("[llm]\nurl = ''\nbase_ur = ''", "llm.url", "known: base_url, key_env, spend_log, prices"),
         ("[runtimes.pi]\nbinry = ''", "runtimes.pi.binry", "did you mean binary?"),
-        ("max_agents = 3", "max_agents", "known: start, limits, log, sync, llm, runtimes"),
+        ("max_agents = 3", "max_agents", f"known: {', '.join(Settings.__struct_fields__)}"),
     ],
 )
 def test_an_unknown_setting_is_named_with_what_was_meant(tmp_path: Path, text: str, key: str, hint: str):
