@@ -6,7 +6,7 @@ out or was lost has not judged: that is `broken`, never a pass and never the bra
 
 import msgspec
 
-from ..eventlog.events import SessionRequested
+from ..eventlog.events import Gate, RunStarted, SessionRequested
 from ..projections import agents
 from ..world import SessionSpec
 from .command import Said
@@ -17,6 +17,16 @@ PASSED, FAILED, BROKEN, NONE = "passed", "failed", "broken", "none"
 
 LOST_BEFORE = 3
 """So many lost sessions of one test are the test's own doing: it takes its host down with it."""
+
+
+def chosen(settings: RunStarted, when: str) -> list[Gate]:
+    """The tests of an `attempt`'s own commit, or of a `batch` that is to land, in the order they are run: those for a
+    landing alone come last. A gate with timeout 0 has that of the settings.
+    """
+    test = [Gate("test", settings.test, timeout=0.0)] if settings.test else []
+    kinds = (when, "both") if when == "attempt" else (when, "both", "landing")
+    found = [gate for gate in settings.gates or test if gate.when in kinds]
+    return sorted(found, key=lambda gate: gate.when == "landing")
 
 
 def newest(attempt: agents.Attempt, stem: str) -> tuple[str, agents.Session | None]:

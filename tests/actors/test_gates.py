@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from swarm.actors import gates
-from swarm.eventlog.events import SessionExited
-from swarm.projections import agents
+from swarm.eventlog.events import Gate, SessionExited
+from swarm.projections import agents, runs
 
 from history import History
 
@@ -71,3 +71,19 @@ def test_the_spec_runs_the_command_with_the_shell_within_the_limits(bench: Any) 
     assert (spec.argv, spec.cwd, spec.kind) == (["/bin/sh", "-c", "make test"], "/somewhere", "gate")
     assert (spec.timeout, spec.cap) == (bench.hands.limits.gate, bench.hands.limits.log)
     assert (spec.causationid, spec.correlationid, spec.run_dir) == ("cause", "run-1", "/runs/a-1-gate")
+
+
+def test_a_gate_judges_attempts_or_what_is_to_land_or_both_and_one_for_landings_comes_last(h: History) -> None:
+    gate = {when: Gate(when, "true", when=when) for when in ("landing", "attempt", "both", "batch")}
+    h.run(gates=[*gate.values()])
+    settings = h.board()[runs.State].settings
+    assert settings
+    assert gates.chosen(settings, "attempt") == [gate["attempt"], gate["both"]]
+    assert gates.chosen(settings, "batch") == [gate["both"], gate["batch"], gate["landing"]]
+
+
+def test_a_lone_test_command_is_the_gate_of_both(h: History) -> None:
+    h.run(test="make test")
+    settings = h.board()[runs.State].settings
+    assert settings
+    assert gates.chosen(settings, "attempt") == gates.chosen(settings, "batch") == [Gate("test", "make test", 0.0)]
