@@ -573,7 +573,7 @@ class MergeDropped(Fact):
 
 
 class MergePrepared(Fact):
-    """(Written until 0.3; batches took its place.) `commit` is the merge of the attempt into the target's tip `base`;
+    """(Written before there were batches.) `commit` is the merge of the attempt into the target's tip `base`;
     it has `tree` and nothing points at it yet.
     """
 
@@ -584,7 +584,9 @@ class MergePrepared(Fact):
 
 
 class MergeTested(Fact):
-    """(Written until 0.3.) The test command judged the merged result `commit`. Verdicts as for `gate.finished`."""
+    """(Written before there were batches.) The test command judged the merged result `commit`. Verdicts as for
+    `gate.finished`.
+    """
 
     attempt: int
     base: str
@@ -596,8 +598,8 @@ class MergeTested(Fact):
 
 
 class MergeRequeued(Fact):
-    """(Written until 0.3.) The target moved from `base` to `found` while the merge was tested: it is merged and tested
-    again.
+    """(Written before there were batches.) The target moved from `base` to `found` while the merge was tested: it is
+    merged and tested again.
     """
 
     attempt: int
