@@ -2,8 +2,7 @@
 pass `tests/world/test_contracts.py`; beyond that they only offer what agents, hosts and persons do.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,19 +11,14 @@ from swarm.actors.hands import Hands
 from swarm.eventlog.events import SessionExited, SessionStarted
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.segments import files, node_of_file, sealed_name
-from swarm.world import Conflict, Landed, Merged, Moved, Refused, Secured, SessionSpec
+from swarm.world import Checkout, Landed, Moved, Refused, Secured, SessionSpec
 from swarm.world.git import GitError
 from swarm.world.leasing import Leasing, Wish
 
-Files = dict[str, str]
+from memory import Commit, Files, Objects
+
+__all__ = ["ROOT", "Commit", "Files", "MemoryCarrier", "MemoryHub", "MemoryRepository", "ScriptedSessions", "hands"]
 ROOT = "/repository"
-
-
-class Commit(msgspec.Struct, frozen=True):
-    """A commit: what it came from, and all its files."""
-
-    parents: tuple[str, ...]
-    files: Files
 
 
 class Worktree(msgspec.Struct):
@@ -35,15 +29,18 @@ class Worktree(msgspec.Struct):
     files: Files
 
 
-class MemoryRepository:
-    """Satisfies the Protocol `Repository`. `moves` are the targets' moves; `checkout` is what lies in the person's."""
+class MemoryRepository(Objects):
+    """Satisfies the Protocol `Repository`. `moves` are the targets' moves; `dirty` is what lies in the person's
+    checkout, `home` the branch that is checked out there.
+    """
 
     def __init__(self, files: Mapping[str, str], branch: str = "main") -> None:
-        self.commits: dict[str, Commit] = {}
+        super().__init__()
+        self.home = branch
         self.refs: dict[str, str] = {}
         self.worktrees: dict[str, Worktree] = {}
         self.moves: list[str] = []
-        self.checkout: set[str] = set()
+        self.dirty: set[str] = set()
         self.refs[f"refs/heads/{branch}"] = self._keep((), dict(files), "start")
 
     # --- what agents and persons do ---
@@ -59,10 +56,6 @@ class MemoryRepository:
         self.refs[ref] = self._keep((tip,), self.commits[tip].files | files, "change")
         return self.refs[ref]
 
-    def files(self, commit: str) -> Files:
-        """What is in a commit."""
-        return self.commits[commit].files
-
     # --- questions ---
 
     def tip(self, branch: str) -> str:
@@ -71,58 +64,58 @@ class MemoryRepository:
             raise GitError(f"there is no branch {branch}")
         return found
 
-    def contains(self, newer: str, older: str) -> bool:
-        """Whether `newer` is `older` or came from it."""
-        return older in self._history(newer)
+    def checkout(self) -> Checkout:
+        files = sorted(self.dirty)
+        return Checkout(self.tip(self.home), self.home, "\0".join(files), files)
 
     # --- deeds ---
 
-    def prepare(self, path: str, branch: str, base: str) -> None:
-        ref = f"refs/heads/{branch}"
+    def prepare(self, path: str, branch: str, base: str, work: str = "", resolve: bool = False) -> None:
+        ref, start = f"refs/heads/{branch}", base if resolve else work or base
         there = self.worktrees.get(path)
         tip = self.refs.get(ref, "")
-        if not tip or (tip != base and self.contains(base, tip)):
-            self.refs[ref], there = base, None
-        elif not self.contains(tip, base):
+        if not tip or (tip != start and self.contains(start, tip)):
+            self.refs[ref], there = start, None
+        elif not self.contains(tip, start):
             raise GitError(f"the branch {branch} is there already")
         if there is None:
-            self.worktrees[path] = Worktree(self.refs[ref], ref, dict(self.commits[self.refs[ref]].files))
+            self.worktrees[path] = Worktree(self.refs[ref], ref, self._laid_out(self.refs[ref], work, resolve))
 
-    def secure(self, path: str, branch: str, base: str, ref: str, message: str, author: str) -> Secured:
-        there = self.worktrees.get(path)
+    def _laid_out(self, tip: str, work: str, resolve: bool) -> Files:
+        return dict(self._merged(tip, work)[0] if resolve else self.files(tip))
+
+    def secure(
+        self,
+        path: str,
+        branch: str,
+        base: str,
+        ref: str,
+        message: str,
+        author: str,
+        work: str = "",
+        resolve: bool = False,
+    ) -> Secured:
+        there, start = self.worktrees.get(path), base if resolve else work or base
         tip = self.refs.get(f"refs/heads/{branch}", "")
-        commit = tip if tip and self.contains(tip, base) else base
-        if there and there.files != self.commits[commit].files:
-            commit = self._keep((commit,), dict(there.files), message + author)
+        commit = tip if tip and self.contains(tip, start) else start
+        files = dict(there.files) if there else self.files(commit)
+        if resolve and not self.contains(commit, work):
+            marked = sorted(name for name, text in files.items() if "<<<<<<< ours\n" in text)
+            if files not in (self._laid_out(base, work, resolve), self.files(base)):
+                if marked and ref == f"refs/heads/{branch}":
+                    raise GitError(f"conflict marks are left in {', '.join(marked)}")
+                commit = self._keep((commit, work), files, message, author)
+        elif files != self.files(commit):
+            commit = self._keep((commit,), files, message, author)
         self.refs[ref] = commit
         count = len(self._history(commit) - self._history(base))
-        return Secured(ref, commit, count, self._changed(base, commit))
+        return Secured(ref, commit, count, self._changed(self._fork(base, commit), commit))
 
     def gate(self, path: str, commit: str, keep_ignored: bool = False) -> str:
         if commit not in self.commits:
             raise GitError(f"there is no commit {commit}")
         self.worktrees[path] = Worktree(commit, "", dict(self.commits[commit].files))
         return f"{ROOT}/{path}"
-
-    def merge(self, base: str, commit: str, message: str, author: str, when: float) -> Merged | Conflict:
-        if self.contains(base, commit):
-            return Merged(base, _digest(self.commits[base].files))
-        fork = self._fork(base, commit)
-        ours, theirs, origin = self.commits[base].files, self.commits[commit].files, self.commits[fork].files
-        merged, clash = dict(ours), []
-        for name in sorted(ours.keys() | theirs.keys()):
-            mine, other, was = ours.get(name), theirs.get(name), origin.get(name)
-            if other in (mine, was):
-                continue
-            if mine != was:
-                clash.append(name)
-            elif other is None:
-                del merged[name]
-            else:
-                merged[name] = other
-        if clash:
-            return Conflict(clash)
-        return Merged(self._keep((base, commit), merged, f"{message}{author}{when}"), _digest(merged))
 
     def land(self, target: str, base: str, commit: str) -> Landed | Moved | Refused:
         tip = self.tip(target)
@@ -132,7 +125,7 @@ class MemoryRepository:
             return Moved(tip)
         if not self.contains(commit, base):
             raise GitError(f"{commit} does not contain {base}")
-        if self.checkout.intersection(self._changed(base, commit)):
+        if self.dirty.intersection(self._changed(base, commit)):
             return Refused("local changes are in the way", "git stash")
         self.refs[f"refs/heads/{target}"] = commit
         self.moves.append(commit)
@@ -152,29 +145,6 @@ class MemoryRepository:
 
     def tidy(self) -> None:
         """There is nothing to tidy."""
-
-    def _keep(self, parents: tuple[str, ...], files: Files, message: str) -> str:
-        id_ = _digest([parents, files, message])
-        self.commits[id_] = Commit(parents, files)
-        return id_
-
-    def _history(self, commit: str) -> set[str]:
-        found: set[str] = set()
-        queue = [commit]
-        while queue:
-            each = queue.pop()
-            if each not in found:
-                found.add(each)
-                queue += self.commits[each].parents
-        return found
-
-    def _fork(self, one: str, other: str) -> str:
-        shared = self._history(one) & self._history(other)
-        return max(shared, key=lambda commit: (len(self._history(commit)), commit))
-
-    def _changed(self, base: str, commit: str) -> list[str]:
-        before, after = self.commits[base].files, self.commits[commit].files
-        return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 
 
 class ScriptedSessions:
@@ -341,7 +311,3 @@ def hands(
         author=lambda agent: f"{agent} <{agent}@swarm.invalid>",
         carrier=carrier,
     )
-
-
-def _digest(of: Iterable[object]) -> str:
-    return blake2b(msgspec.json.encode(of, order="sorted"), digest_size=20).hexdigest()

@@ -258,13 +258,23 @@ class WatchedRepository(MemoryRepository):
         super().__init__(files)
         self._audit, self._hosts, self._called = audit, hosts, called
 
-    def prepare(self, path: str, branch: str, base: str) -> None:
+    def prepare(self, path: str, branch: str, base: str, work: str = "", resolve: bool = False) -> None:
         self._called("prepare")
-        super().prepare(path, branch, base)
+        super().prepare(path, branch, base, work, resolve)
 
-    def secure(self, path: str, branch: str, base: str, ref: str, message: str, author: str) -> Secured:
+    def secure(
+        self,
+        path: str,
+        branch: str,
+        base: str,
+        ref: str,
+        message: str,
+        author: str,
+        work: str = "",
+        resolve: bool = False,
+    ) -> Secured:
         self._called("secure")
-        return super().secure(path, branch, base, ref, message, author)
+        return super().secure(path, branch, base, ref, message, author, work, resolve)
 
     def gate(self, path: str, commit: str, keep_ignored: bool = False) -> str:
         self._called("gate")

@@ -24,13 +24,16 @@ class Identity(msgspec.Struct, frozen=True):
 
 class Secured(msgspec.Struct, frozen=True):
     """What the agent left, as a commit. `commits` above the base; `files` changed against the base, at most 200
-    names.
+    names. `left`: large ignored files that are not in it, with their sizes; `notes`: what else is not as it was left,
+    in words.
     """
 
     ref: str
     commit: str
     commits: int
     files: list[str]
+    left: list[str] = []
+    notes: list[str] = []
 
 
 class Merged(msgspec.Struct, frozen=True):
@@ -80,7 +83,8 @@ class Branch(msgspec.Struct, frozen=True):
 class Stacked(msgspec.Struct, frozen=True):
     """Branches merged one after the other. `commit` has `tree`, and its first parent is the base; `commits` is what
     brought each branch (empty for one that conflicts), `conflicts` the paths that do not merge, by the branch's place.
-    If all of them conflict, `commit` is the base.
+    If all of them conflict, `commit` is the base. One that was in already is brought by what it is in: `commits` has
+    the base, or the commit of the branch before.
     """
 
     commit: str
@@ -109,14 +113,27 @@ class Repository(Protocol):
     def prepare(self, path: str, branch: str, base: str, work: str = "", resolve: bool = False) -> None:
         """A worktree at `path` (relative to the repository) on the new branch, cut from `base`. There already: fine.
 
-        With `work`, the branch begins at that commit; with `resolve`, at `base`, and the files are those of the merge
-        of `work` into it, with git's marks where they conflict.
+        With `work`, the branch begins at that commit, which need not contain `base`; with `resolve`, at `base`, and
+        the files are those of the merge of `work` into it, with git's marks where they conflict.
         """
 
-    def secure(self, path: str, branch: str, base: str, ref: str, message: str, author: str) -> Secured:
+    def secure(
+        self,
+        path: str,
+        branch: str,
+        base: str,
+        ref: str,
+        message: str,
+        author: str,
+        work: str = "",
+        resolve: bool = False,
+    ) -> Secured:
         """Commit all that is in the worktree, uncommitted or not, and point `ref` at it.
 
         `ref` is the branch itself (`refs/heads/…`) on success or `refs/swarm/wip/…` otherwise. Ignored files stay out.
+        `work` and `resolve` as it was prepared. With `resolve` the commit has both `base` and `work` behind it, unless
+        nothing was done: if the files are as they were prepared, or those of `base`, it is `base`, with no commits.
+        Raises GitError if the branch would get a commit with git's marks in it.
         """
 
     def gate(self, path: str, commit: str, keep_ignored: bool = False) -> str:
@@ -132,6 +149,8 @@ class Repository(Protocol):
         """Merge the branches into `base`, one after the other, in the object store. The same arguments give the same
         commits. `mode` is merge, squash or rebase. A branch that conflicts is left out.
 
+        A branch that was in already adds nothing, nor, unless the mode is merge, one whose changes were. A branch whose
+        commits cannot be replayed one by one (there are merges among them, or one conflicts) is rebased as one commit.
         With mode merge and several branches, `commit` is one merge of them all, with the chain of their own merges as
         its second parent: what is on the target's first-parent line was tested as it is.
         """
@@ -140,7 +159,9 @@ class Repository(Protocol):
         """The paths that conflict if `commit` is merged into `base`; nothing is kept."""
 
     def revert(self, tip: str, commit: str, message: str, author: str, when: float) -> Merged | Conflict:
-        """A commit on `tip` that takes out what `commit` brought against its first parent (`git revert -m 1`)."""
+        """A commit on `tip` that takes out what `commit` brought against its first parent (`git revert -m 1`); of
+        the last of several that one branch was rebased to, what all of them brought. `tip` itself if nothing changes.
+        """
 
     def resolved(self, base: str, work: str, commit: str) -> list[str]:
         """The lines (`file: line`) that `base` or `work` added since they parted and that `commit` does not have."""

@@ -100,13 +100,13 @@ def test_a_target_that_moves_during_the_test_is_merged_and_tested_again() -> Non
 
 def test_a_landing_that_is_in_a_persons_way_waits_and_lets_others_pass() -> None:
     with driver({"a": ["well"], "b": ["well"]}, agents_=1) as d:
-        d.repository.checkout.add("a")
+        d.repository.dirty.add("a")
         d.run(Random(1))
         assert d.status("b") == issues.DONE
         assert d.status("a") == issues.IN_PROGRESS
         held = [e.data.commit for e in d.events(LandingHeld)]
         assert len(held) == len(set(held)) == 2, "said once for each merge: b's landing made a's be merged anew"
-        d.repository.checkout.clear()
+        d.repository.dirty.clear()
         d.run(Random(1))
         check(d)
         assert d.status("a") == issues.DONE

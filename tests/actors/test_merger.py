@@ -259,13 +259,13 @@ def test_landing_moves_the_target_or_says_why_not(bench: Any) -> None:
     (made,) = said(merge_of(tip), bench)
     assert isinstance(made, MergePrepared)
     land = Land("a", 1, "main", made.base, made.commit, "", "cause")
-    bench.repository.checkout.add("new")
+    bench.repository.dirty.add("new")
     (held,) = said(land, bench)
     assert isinstance(held, LandingHeld)
     assert (held.commit, held.command) == (made.commit, "git stash")
     assert said(Land("a", 1, "main", made.base, made.commit, held.reason, "cause"), bench) == [], "said once"
     assert said(Land("a", 1, "main", made.base, made.commit, "something else", "cause"), bench) == [held]
-    bench.repository.checkout.clear()
+    bench.repository.dirty.clear()
     assert said(land, bench) == [MergeLanded(1, "main", made.base, made.commit)]
     assert said(land, bench) == [MergeLanded(1, "main", made.base, made.commit)]
     assert bench.repository.moves == [made.commit]

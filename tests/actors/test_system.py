@@ -45,9 +45,9 @@ class Repository(MemoryRepository):
         self.before_prepare: Callable[[], object] = lambda: None
         self.before_land: Callable[[], object] = lambda: None
 
-    def prepare(self, path: str, branch: str, base: str) -> None:
+    def prepare(self, path: str, branch: str, base: str, work: str = "", resolve: bool = False) -> None:
         self.before_prepare()
-        super().prepare(path, branch, base)
+        super().prepare(path, branch, base, work, resolve)
 
     def land(self, target: str, base: str, commit: str) -> Landed | Moved | Refused:
         self.before_land()
@@ -218,7 +218,7 @@ def test_a_log_that_cannot_be_written_stops_everything(scene: Scene) -> None:
 
 def test_what_waits_to_be_tried_again_gets_one_more_chance_before_it_rests(scene: Scene) -> None:
     scene.issue("a")
-    scene.repository.checkout.add("a")
+    scene.repository.dirty.add("a")
     standing = clock.now()
     scene.now = lambda: standing  # no patience ever ends
     tries: list[int] = []
@@ -226,7 +226,7 @@ def test_what_waits_to_be_tried_again_gets_one_more_chance_before_it_rests(scene
     def clear_at_third() -> None:
         tries.append(1)
         if len(tries) == 3:
-            scene.repository.checkout.clear()
+            scene.repository.dirty.clear()
 
     scene.repository.before_land = clear_at_third
     assert scene.system().run(until_idle=True) == Ending("idle")
@@ -235,7 +235,7 @@ def test_what_waits_to_be_tried_again_gets_one_more_chance_before_it_rests(scene
 
 def test_a_landing_that_stays_held_does_not_keep_it_from_resting(scene: Scene) -> None:
     scene.issue("a")
-    scene.repository.checkout.add("a")
+    scene.repository.dirty.add("a")
     assert scene.system().run(until_idle=True) == Ending("idle")
     assert scene.statuses() == ["in_progress"]
     assert len(scene.events("landing.held")) == 1

@@ -53,10 +53,10 @@ class MemoryGround:
         return self.memory.refs.get(name, "")
 
     def obstruct(self, name: str) -> None:
-        self.memory.checkout.add(name)
+        self.memory.dirty.add(name)
 
     def clear(self, name: str) -> None:
-        self.memory.checkout.discard(name)
+        self.memory.dirty.discard(name)
 
 
 class RealGround:
