@@ -329,6 +329,8 @@ def _do_secure(command: Secure, hands: Hands) -> list[Said]:
         base=command.base,
         commits=secured.commits,
         files=secured.files,
+        left=secured.left,
+        notes=secured.notes,
     )
     facts: list[Said] = [Said(command.issue, said, command.cause)]
     if command.why and not command.ended:

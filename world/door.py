@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 
 from ..eventlog.errors import SwarmError, UsageError
-from ..eventlog.text import head, plain
+from ..eventlog.text import head
 from .hearing import heard
 
 WORKTREES = ".swarm/worktrees"
@@ -211,26 +211,6 @@ class Door:
         found = dict(entry.split("\n", 1) for entry in out.split("\0") if "\n" in entry)
         name, email = found.get("user.name", "").strip(), found.get("user.email", "").strip()
         return (name, email) if name and email else None
-
-    def commit_tree(self, tree: str, parents: list[str], message: str, author: str, when: float | None = None) -> str:
-        """A new commit in the object store, committed by the person, else by the author ("Name <email>"), at `when`
-        (Unix seconds, UTC; None: git's own now).
-        """
-        name, _, email = author.partition("<")
-        writer = (name.strip(), email.rstrip("> "))
-        if not all(writer):
-            raise GitError(f'not an author: "{author}"', hint='write it as "Name <email>"')
-        person = self.identity() or writer
-        env = {
-            "GIT_AUTHOR_NAME": writer[0],
-            "GIT_AUTHOR_EMAIL": writer[1],
-            "GIT_COMMITTER_NAME": person[0],
-            "GIT_COMMITTER_EMAIL": person[1],
-        }
-        if when is not None:
-            env["GIT_AUTHOR_DATE"] = env["GIT_COMMITTER_DATE"] = f"@{int(when)} +0000"
-        above = [word for parent in parents for word in ("-p", parent)]
-        return self.run("commit-tree", tree, *above, "-m", plain(message), env=env).strip()
 
     # --- worktrees ---
 

@@ -3,14 +3,38 @@
 door.py        the one function that runs git, and how it is kept from running an agent's programs
 worktrees.py   made, put at a commit, deleted
 securing.py    what an agent left becomes a commit
-landing.py     merging, and moving the target
+resolving.py   a merge that conflicts, laid out for an agent, and what became of it
+merging.py     two commits become one, without a checkout
+stacking.py    branches, one on top of the other; what would conflict
+reverting.py   what landed, taken out again
+landing.py     moving the target
+looking.py     the person's checkout
 """
 
 import re
 import shlex
+from collections.abc import Sequence
 
 from ..eventlog.errors import UsageError
-from . import Conflict, Landed, Merged, Moved, Refused, Secured, landing, securing, worktrees
+from . import (
+    Branch,
+    Checkout,
+    Conflict,
+    Landed,
+    Merged,
+    Moved,
+    Refused,
+    Secured,
+    Stacked,
+    landing,
+    looking,
+    merging,
+    resolving,
+    reverting,
+    securing,
+    stacking,
+    worktrees,
+)
 from .door import Door, GitError
 from .refused import in_words
 
@@ -83,16 +107,27 @@ class Git:
     # --- deeds: see `Repository` ---
 
     @in_words()
-    def prepare(self, path: str, branch: str, base: str) -> None:
-        """A worktree at `path` on the new branch, cut from `base`."""
-        _check_ids(base)
-        worktrees.prepare(self._door, path, branch, base)
+    def prepare(self, path: str, branch: str, base: str, work: str = "", resolve: bool = False) -> None:
+        """A worktree at `path` on the new branch, cut from `base`, or from `work`, or with the merge of both in it."""
+        _check_ids(base, *_given(work, resolve))
+        worktrees.prepare(self._door, path, branch, base, work, resolve)
 
     @in_words()
-    def secure(self, path: str, branch: str, base: str, ref: str, message: str, author: str) -> Secured:
+    def secure(
+        self,
+        path: str,
+        branch: str,
+        base: str,
+        ref: str,
+        message: str,
+        author: str,
+        work: str = "",
+        resolve: bool = False,
+    ) -> Secured:
         """Commit all that is in the worktree and point `ref` at it."""
-        _check_ids(base)
-        return securing.secure(self._door, path, branch, base, ref, message, author)
+        _check_ids(base, *_given(work, resolve))
+        begun = securing.Begun(base, work, resolve)
+        return securing.secure(self._door, path, branch, begun, ref, message, author)
 
     @in_words()
     def gate(self, path: str, commit: str, keep_ignored: bool = False) -> str:
@@ -104,7 +139,36 @@ class Git:
     def merge(self, base: str, commit: str, message: str, author: str, when: float) -> Merged | Conflict:
         """Merge `commit` into `base` in the object store."""
         _check_ids(base, commit)
-        return landing.merge(self._door, base, commit, message, author, when)
+        return merging.merge(self._door, base, commit, message, author, when)
+
+    @in_words()
+    def stack(self, base: str, branches: Sequence[Branch], mode: str, author: str, when: float) -> Stacked:
+        """Merge the branches into `base`, one after the other, in the object store."""
+        _check_ids(base, *(branch.commit for branch in branches))
+        return stacking.stack(self._door, base, branches, mode, author, when)
+
+    @in_words()
+    def predict(self, base: str, commit: str) -> list[str]:
+        """The paths that conflict if `commit` is merged into `base`."""
+        _check_ids(base, commit)
+        return stacking.predict(self._door, base, commit)
+
+    @in_words()
+    def revert(self, tip: str, commit: str, message: str, author: str, when: float) -> Merged | Conflict:
+        """A commit on `tip` that takes out what `commit` brought."""
+        _check_ids(tip, commit)
+        return reverting.revert(self._door, tip, commit, message, author, when)
+
+    @in_words()
+    def resolved(self, base: str, work: str, commit: str) -> list[str]:
+        """The lines that `base` or `work` added since they parted and that `commit` does not have."""
+        _check_ids(base, work, commit)
+        return resolving.resolved(self._door, base, work, commit)
+
+    @in_words()
+    def checkout(self) -> Checkout:
+        """The person's checkout, as it is."""
+        return looking.checkout(self._door)
 
     @in_words()
     def land(self, target: str, base: str, commit: str) -> Landed | Moved | Refused:
@@ -132,6 +196,10 @@ class Git:
         if not self.is_ancestor(tip, kept):
             return False
         return self._door.ask("update-ref", "-d", f"refs/heads/{branch}", tip).code == 0
+
+
+def _given(work: str, resolve: bool) -> list[str]:
+    return [work] if work or resolve else []
 
 
 def _check_ids(*commits: str) -> None:

@@ -1,57 +1,15 @@
-"""Merging, and moving the target. Rule: merges are made in the object store, never in a checkout; where a person has
-the target checked out, git itself fast-forwards there or nothing happens.
+"""Moving the target. Rule: by compare-and-swap; where a person has the target checked out, git itself fast-forwards
+there or nothing happens.
 """
 
 import os
 import shlex
-import tempfile
 from collections.abc import Iterator, Sequence
 
-from . import Conflict, Landed, Merged, Moved, Refused
-from .door import WORKTREES, Door, GitError, Place, failed, first_lines, linked, named, printable, read_line, write_line
+from . import Landed, Moved, Refused
+from .door import WORKTREES, Door, GitError, Place, failed, first_lines, linked, printable, read_line, write_line
 
 _REBASING = (os.path.join("rebase-merge", "head-name"), os.path.join("rebase-apply", "head-name"))
-
-
-def merge(door: Door, base: str, commit: str, message: str, author: str, when: float) -> Merged | Conflict:
-    """See `Repository.merge`. Always a merge commit, unless `base` contains `commit` already."""
-    if door.is_ancestor(commit, base):
-        return Merged(commit=base, tree=door.run("rev-parse", f"{base}^{{tree}}").strip())
-    with tempfile.TemporaryDirectory(prefix="swarm-") as folder:
-        place = _attributes(door, base, folder)
-        answer = door.ask(
-            "merge-tree",
-            "--write-tree",
-            "-z",
-            "--name-only",
-            "--no-messages",
-            "--end-of-options",
-            base,
-            commit,
-            at=place,
-        )
-    tree, *names = [word for word in answer.out.split("\0") if word.strip()] or [""]
-    if answer.code == 1:
-        return Conflict(files=named(names))
-    if answer.code:
-        raise failed("merge-tree", answer, hint="swarm doctor")
-    tree = tree.strip()
-    return Merged(commit=door.commit_tree(tree, [base, commit], message, author, when), tree=tree)
-
-
-def _attributes(door: Door, base: str, folder: str) -> Place:
-    """A work tree with nothing but the `.gitattributes` of `base`: merge-tree reads them from files, and those of a
-    person's checkout would make the result depend on what lies about there.
-    """
-    files = os.path.join(folder, "files")
-    os.mkdir(files)
-    place = Place(door.common, files, os.path.join(folder, "index"))
-    listed = door.run("ls-tree", "-r", "-z", "--full-tree", "--name-only", base).split("\0")
-    names = [name for name in listed if name.rpartition("/")[2] == ".gitattributes"]
-    if names:
-        door.run("read-tree", base, at=place)
-        door.run("checkout-index", "--", *names, at=place)
-    return place
 
 
 def land(door: Door, target: str, base: str, commit: str) -> Landed | Moved | Refused:

@@ -10,6 +10,7 @@ import re
 import msgspec
 
 from .door import Door, GitError, Place, erase, linked, read_line, write_line
+from .resolving import lay_out
 
 FOLDER = ".swarm/worktrees"
 SPARES = 8
@@ -23,8 +24,8 @@ def check_branch(branch: str) -> None:
         raise GitError(f"not a branch of the swarm: {branch}", hint="they are named swarm/<agent>/<issue>-<n>")
 
 
-def prepare(door: Door, path: str, branch: str, base: str) -> None:
-    """A worktree at `path` on `branch`, cut from `base`.
+def prepare(door: Door, path: str, branch: str, base: str, work: str, resolve: bool) -> None:
+    """A worktree at `path` on `branch`; see `Repository.prepare`.
 
     Complete is what has an index: checking out writes it last. What is not complete was left by a crash, and no agent
     has worked in it: it is made anew.
@@ -32,46 +33,54 @@ def prepare(door: Door, path: str, branch: str, base: str) -> None:
     full = door.beneath(path)
     check_branch(branch)
     door.refuse_worktree_config()
+    start = base if resolve or not work else work
     with door.lock_on(full):
-        _prepare(door, path, full, branch, base)
+        _prepare(door, path, full, branch, start, work if resolve else "")
 
 
-def _prepare(door: Door, path: str, full: str, branch: str, base: str) -> None:
+def _prepare(door: Door, path: str, full: str, branch: str, start: str, unmerged: str) -> None:
     ref, place = f"refs/heads/{branch}", door.worktree(full)
     with door.lock():
         tip = door.commit(ref)
-        behind = _behind(door, branch, tip, base)
+        behind = _behind(door, branch, tip, start)
         complete = os.path.isdir(full) and os.path.isfile(os.path.join(place.git_dir, "index"))
+        if complete and unmerged and behind:
+            complete = False  # the merge that lies in there is one into another commit
         if complete:
             found = door.ask("symbolic-ref", "--quiet", "HEAD", at=place).out.strip()
             if found != ref:
                 raise GitError(f"the worktree {path} is there but has {found or 'no branch'} checked out, not {ref}")
         else:
             if behind:
-                door.run("update-ref", ref, base, tip or "0" * len(base), hint="swarm doctor")
+                door.run("update-ref", ref, start, tip or "0" * len(start), hint="swarm doctor")
             erase(full)
             recycled = _take_spare(full)
             _register(door, full, branch)
     if not complete:
-        _fill(door, place, branch, recycled)
+        _fill(door, place, branch, recycled, start, unmerged)
     elif behind:
-        door.run("reset", "--keep", "--quiet", base, at=place)
+        door.run("reset", "--keep", "--quiet", start, at=place)
 
 
-def _fill(door: Door, place: Place, branch: str, recycled: bool) -> None:
-    """Check the branch out. A recycled folder has most files already, and only what differs is written."""
+def _fill(door: Door, place: Place, branch: str, recycled: bool, start: str, unmerged: str) -> None:
+    """Check the branch out. A recycled folder has most files already, and only what differs is written. What takes
+    several steps gets its index at the end of the last.
+    """
+    fresh = msgspec.structs.replace(place, index=os.path.join(place.git_dir, "index.new"))
     if recycled:
         try:
-            fresh = msgspec.structs.replace(place, index=os.path.join(place.git_dir, "index.new"))
             _put_tree(door, fresh, f"refs/heads/{branch}", keep_ignored=False)
-            os.replace(fresh.index, os.path.join(place.git_dir, "index"))
         except (GitError, OSError):
+            recycled = False
             erase(place.work_tree)
             with door.lock():
                 _register(door, place.work_tree, branch)
-        else:
-            return
-    door.run("reset", "--hard", "--quiet", at=place)
+    if not recycled:
+        door.run("reset", "--hard", "--quiet", at=fresh if unmerged else place)
+    if unmerged:
+        lay_out(door, fresh, start, unmerged)
+    if recycled or unmerged:
+        os.replace(fresh.index, os.path.join(place.git_dir, "index"))
 
 
 def _behind(door: Door, branch: str, tip: str, base: str) -> bool:
