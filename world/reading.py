@@ -50,7 +50,12 @@ def read(door: Door, full: str, parent: str, base: str) -> Found:
 
 def _notes(full: str, staged: str, nested: list[str]) -> list[str]:
     links = _links(staged)
-    folders = {os.path.dirname(entry.partition("\t")[2]) for entry in staged.split("\0")} - {""}
+    folders: set[str] = set()
+    for entry in staged.split("\0"):
+        folder = os.path.dirname(entry.partition("\t")[2])
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = os.path.dirname(folder)
     inner = {name for name in folders if os.path.lexists(os.path.join(full, name, ".git"))}
     notes = [f"of the repository {name} only the files are kept, not its history" for name in sorted({*nested, *inner})]
     return notes + [

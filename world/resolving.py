@@ -40,7 +40,7 @@ def merged(door: Door, base: str, work: str) -> Outcome:
 def marked(door: Door, commit: str, base: str, work: str) -> list[str]:
     """The files that still have marks of that merge."""
     marks = ["-e", f"<<<<<<< {base}", "-e", f">>>>>>> {work}"]
-    answer = door.ask("grep", "--text", "-l", "-z", "--fixed-strings", *marks, "--end-of-options", commit)
+    answer = door.ask("grep", "--text", "-l", "-z", "--fixed-strings", *marks, commit, "--")
     if answer.code not in (0, 1):
         raise failed("grep", answer)
     return [name.removeprefix(f"{commit}:") for name in answer.out.split("\0")[:-1]]

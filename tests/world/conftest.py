@@ -1,10 +1,11 @@
-"""A long log, its checkpoints, and copies of both."""
+"""A long log, its checkpoints, and copies of both; a repository in two ways."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 
+from grounds import Ground, MemoryGround, RealGround
 from longlog import opened, shown, whole, write
 
 
@@ -45,3 +46,8 @@ def cache(long_cache: Path, log: str, tmp_path: Path) -> str:
     keeper.save()
     keeper.close()
     return str(tmp_path / "cache")
+
+
+@pytest.fixture(params=["double", "real"])
+def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
+    return MemoryGround() if request.param == "double" else RealGround(tmp_path)
