@@ -6,8 +6,8 @@ out or was lost has not judged: that is `broken`, never a pass and never the bra
 
 import msgspec
 
-from ..eventlog.events import Gate, RunStarted, SessionRequested
-from ..projections import agents
+from ..eventlog.events import Gate, RunStarted, SessionRequested, WorkSecured
+from ..projections import agents, fact
 from ..world import SessionSpec
 from .command import Said
 from .hands import Hands
@@ -27,6 +27,18 @@ def chosen(settings: RunStarted, when: str) -> list[Gate]:
     kinds = (when, "both") if when == "attempt" else (when, "both", "landing")
     found = [gate for gate in settings.gates or test if gate.when in kinds]
     return sorted(found, key=lambda gate: gate.when == "landing")
+
+
+def passed(attempt: agents.Attempt, settings: RunStarted) -> str:
+    """The attempt's secured commit, once each of its gates let it pass (or it has none, and that was said); else
+    empty.
+    """
+    secured = fact(attempt.latest, WorkSecured)
+    if secured is None:
+        return ""
+    names = [gate.name for gate in chosen(settings, "attempt")] or ["test"]
+    said = [attempt.gates.get((name, secured.commit)) for name in names]
+    return secured.commit if all(event and event.data.verdict in agents.GOOD for event in said) else ""
 
 
 def newest(attempt: agents.Attempt, stem: str) -> tuple[str, agents.Session | None]:

@@ -98,11 +98,13 @@ def due(board: Board, now: float) -> list[Command]:
 def _enqueue(board: Board) -> list[Command]:
     """An attempt that passed its gate, or has none, is queued once, unless it has ended."""
     found: list[Command] = []
-    for attempt in board[agents.State].ongoing():
-        gate, prepared = fact(attempt.latest, GateFinished), fact(attempt.latest, WorktreePrepared)
-        good = gate and gate.verdict in (gates.PASSED, gates.NONE)
-        if gate and good and prepared and not attempt.ended and not happened(attempt.latest, MergeQueued):
-            queued = MergeQueued(attempt=attempt.number, branch=prepared.branch, commit=gate.commit)
+    settings = board[runs.State].settings
+    for attempt in board[agents.State].ongoing() if settings else ():
+        if settings is None or attempt.ended or happened(attempt.latest, MergeQueued):
+            continue
+        prepared, commit = fact(attempt.latest, WorktreePrepared), gates.passed(attempt, settings)
+        if prepared and commit:
+            queued = MergeQueued(attempt=attempt.number, branch=prepared.branch, commit=commit)
             found.append(Decide(attempt.issue, queued, happened(attempt.latest, GateFinished)))
     return found
 

@@ -7,7 +7,7 @@ from which of its facts exist.
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -36,10 +36,13 @@ from ..eventlog.events import (
 from ..eventlog.fact import Event, Fact
 from . import F, Fold, Handler, Latest, fact, happened, keep
 
+K = TypeVar("K")
 ENDS = (MergeLanded, WorkRejected, MergeConflicted, MergeRejected, AttemptCancelled, FindingsReported)
 """Any of these ends an attempt: nothing more is built, tested or merged of it."""
 _ENDS = frozenset(ENDS)
 _AGENT = "agent/"
+GOOD = ("passed", "none")
+"""The verdicts of a gate that let the work go on."""
 
 
 class Session(msgspec.Struct):
@@ -84,12 +87,15 @@ class Session(msgspec.Struct):
 
 
 class Attempt(msgspec.Struct):
-    """One attempt, as the one who does it sees it."""
+    """One attempt, as the one who does it sees it. `gates` is a register per gate (its name, `test` where it has none)
+    and commit.
+    """
 
     issue: str
     number: int
     latest: Latest = msgspec.field(default_factory=dict)
     sessions: dict[str, Session] = msgspec.field(default_factory=dict)
+    gates: dict[tuple[str, str], Event[GateFinished]] = msgspec.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -124,13 +130,15 @@ class Attempt(msgspec.Struct):
 
     @property
     def stage(self) -> str:
-        """assigned, prepared, working, exited, secured, gated, queued, landed, failed, cancelled or answered."""
+        """assigned, prepared, working, exited, secured, gated (no gate said no so far), queued, landed, failed,
+        cancelled or answered.
+        """
         if self.ended:
             ends = {MergeLanded: "landed", AttemptCancelled: "cancelled", FindingsReported: "answered"}
             return next((word for kind, word in ends.items() if kind in self.latest), "failed")
         if MergeQueued in self.latest:
             return "queued"
-        if GateFinished in self.latest:
+        if self.gates and all(event.data.verdict in GOOD for event in self.gates.values()):
             return "gated"
         if WorkSecured in self.latest:
             return "secured"
@@ -238,7 +246,8 @@ class State(Fold):
         registers += [session.latest for attempt in attempts for session in attempt.sessions.values()]
         given = (event for event in self.given.values() if event.subject == key)
         wrote = (event for event in self.wrote.values() if event.id == key)
-        return chain(given, wrote, *(latest.values() for latest in registers))
+        gates = (event for attempt in attempts for event in attempt.gates.values())
+        return chain(given, wrote, gates, *(latest.values() for latest in registers))
 
     def busy(self) -> set[str]:
         """Where something is left to do, and what each agent was given and wrote last."""
@@ -272,6 +281,12 @@ def _assigned(state: State, event: Event[IssueAssigned]) -> None:
     _newest(state.given, event.data.agent, event)
 
 
+def _gated(state: State, event: Event[GateFinished]) -> None:
+    _attempt_fact(state, event)
+    gates = state.attempt(event.subject, event.data.attempt).gates
+    _newest(gates, (event.data.gate or "test", event.data.commit), event)
+
+
 def _session_fact(state: State, event: Event[Any]) -> None:
     attempt = state.attempt(event.subject, event.data.attempt)
     keep(attempt.session(event.data.session).latest, event)
@@ -297,10 +312,10 @@ def _wrote(state: State, event: Event[MailSent]) -> None:
         _newest(state.wrote, event.source, event)
 
 
-def _newest(newest: dict[str, Event[F]], who: str, event: Event[F]) -> None:
-    held = newest.get(who)
+def _newest(newest: dict[K, Event[F]], key: K, event: Event[F]) -> None:
+    held = newest.get(key)
     if held is None or held.id < event.id:
-        newest[who] = event
+        newest[key] = event
 
 
 ON: Mapping[type[Fact], Handler] = {
@@ -308,7 +323,6 @@ ON: Mapping[type[Fact], Handler] = {
         (
             WorktreePrepared,
             WorkSecured,
-            GateFinished,
             MergeQueued,
             WorktreeRemoved,
             AttemptRetried,
@@ -320,6 +334,7 @@ ON: Mapping[type[Fact], Handler] = {
         (SessionRequested, SessionStarted, SessionExited, SessionLost, SessionKillRequested), _session_fact
     ),
     IssueAssigned: _assigned,
+    GateFinished: _gated,
     SessionProgressed: _progressed,
     MailSent: _wrote,
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ..eventlog.events import ActorCrashed, RunStarted, RunStopped, RunStopRequested
+from ..eventlog.events import ActorCrashed, QueueHeld, QueueResumed, RunStarted, RunStopped, RunStopRequested
 from ..eventlog.fact import Event, Fact
 from . import Fold, Handler, Latest, fact, happened, keep
 
@@ -34,6 +34,17 @@ class Run(msgspec.Struct):
         """Set once a person asked it to stop."""
         return fact(self.latest, RunStopRequested)
 
+    @property
+    def held(self) -> QueueHeld | None:
+        """Why nothing is tested, landed or assigned now, unless somebody let it go on since."""
+        resumed = happened(self.latest, QueueResumed)
+        return fact(self.latest, QueueHeld) if happened(self.latest, QueueHeld) > resumed else None
+
+    @property
+    def began(self) -> str:
+        """The id of the event since which its gates are tried: what was broken before that may be mended."""
+        return max(happened(self.latest, RunStarted), happened(self.latest, QueueResumed))
+
 
 class State(Fold):
     """All runs. `here` is the node whose point of view it is; empty: nobody's."""
@@ -54,6 +65,11 @@ class State(Fold):
     def settings(self) -> RunStarted | None:
         """The settings in force."""
         return self.current.started if self.current else None
+
+    @property
+    def held(self) -> QueueHeld | None:
+        """Why the current run holds its queue; None if it does not."""
+        return self.current.held if self.current else None
 
     @property
     def ending(self) -> bool:
@@ -80,6 +96,6 @@ def _crashed(state: State, event: Event[ActorCrashed]) -> None:
 
 
 ON: Mapping[type[Fact], Handler] = {
-    **dict.fromkeys((RunStarted, RunStopped, RunStopRequested), _run_fact),
+    **dict.fromkeys((RunStarted, RunStopped, RunStopRequested, QueueHeld, QueueResumed), _run_fact),
     ActorCrashed: _crashed,
 }

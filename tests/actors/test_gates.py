@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from swarm.actors import gates
-from swarm.eventlog.events import Gate, SessionExited
+from swarm.eventlog.events import Gate, GateFinished, SessionExited
 from swarm.projections import agents, runs
 
-from history import History
+from history import History, commit
 
 
 def session(h: History, name: str = "a-1-gate") -> agents.Session:
@@ -87,3 +87,38 @@ def test_a_lone_test_command_is_the_gate_of_both(h: History) -> None:
     settings = h.board()[runs.State].settings
     assert settings
     assert gates.chosen(settings, "attempt") == gates.chosen(settings, "batch") == [Gate("test", "make test", 0.0)]
+
+
+def passed(h: History) -> str:
+    settings = h.board()[runs.State].settings
+    assert settings
+    return gates.passed(attempt(h), settings)
+
+
+def test_an_attempt_has_passed_when_each_of_its_gates_let_its_secured_commit_pass(h: History) -> None:
+    h.run(gates=[Gate("lint", "ruff"), Gate("unit", "pytest"), Gate("slow", "pytest", when="landing")])
+    h.to("secured")
+    assert passed(h) == ""
+    for gate, commit_id, wanted in [
+        ("unit", commit("a-1"), ""),
+        ("lint", commit("another"), ""),
+        ("lint", commit("a-1"), commit("a-1")),
+    ]:
+        h.add(GateFinished(1, commit_id, "passed", gate=gate), "a")
+        assert passed(h) == wanted
+    h.add(GateFinished(1, commit("a-1"), "broken", gate="unit"), "a")
+    assert passed(h) == ""
+
+
+@pytest.mark.parametrize(("verdict", "good"), [("passed", True), ("none", True), ("failed", False), ("broken", False)])
+def test_a_gate_without_a_name_is_the_lone_test(h: History, verdict: str, good: bool) -> None:
+    h.to("gated", verdict=verdict)
+    assert passed(h) == (commit("a-1") if good else "")
+
+
+def test_without_a_gate_the_attempt_has_passed_once_that_was_said(h: History) -> None:
+    h.run(gates=[Gate("unit", "pytest", when="batch")])
+    h.to("secured")
+    assert passed(h) == ""
+    h.add(GateFinished(1, commit("a-1"), "none"), "a")
+    assert passed(h) == commit("a-1")

@@ -51,7 +51,9 @@ def test_the_stage_of_an_attempt_follows_from_what_has_happened(history: History
         (STARTED, "working"),
         (EXITED, "exited"),
         (SECURED, "secured"),
-        (GateFinished(attempt=1, commit="c", verdict="passed"), "gated"),
+        (GateFinished(attempt=1, commit="c", verdict="broken", gate="lint"), "secured"),
+        (GateFinished(attempt=1, commit="c", verdict="passed", gate="unit"), "secured"),
+        (GateFinished(attempt=1, commit="c", verdict="passed", gate="lint"), "gated"),
         (MergeQueued(attempt=1, branch="b", commit="c"), "queued"),
         (MergeLanded(attempt=1, target="main", base="0", commit="d"), "landed"),
     ]
