@@ -1,10 +1,11 @@
 """Builder: an agent's read-write attempt in its own worktree: prepare, run, secure the work, test that exact commit.
 
-Rule: the orchestrator, not the agent, says that work is done: commits exist, and the gate passed on that very commit.
+Rule: the orchestrator, not the agent, says that work is done: commits exist, and all gates passed on that very commit.
+A gate that could not judge says nothing about the work: it is secured, and waits.
 """
 
 from ..eventlog.errors import SwarmError
-from ..eventlog.events import GateFinished, WorkRejected, WorkSecured, WorktreePrepared
+from ..eventlog.events import Gate, GateFinished, WorkRejected, WorkSecured, WorktreePrepared
 from ..projections import Board, agents, fact, happened, runs
 from . import attempts, gates
 from .command import Command, Said, Step
@@ -33,47 +34,60 @@ class StartGate(Step, frozen=True):
     session: str
     path: str
     commit: str
-    test: str
+    gate: Gate
     cause: str
 
 
 class JudgeGate(Step, frozen=True):
-    """Say what the ended gate means."""
+    """Say what the ended gate means; `hold`: it could not judge, once too often."""
 
     commit: str
-    test: str
+    gate: Gate
     said: gates.Verdict
+    hold: bool
     cause: str
 
 
 def due(board: Board, _now: float) -> list[Command]:
     """The next step of every builder's attempt."""
     found = attempts.steps(board, "builder")
-    settings = board[runs.State].settings
-    for attempt in board[agents.State].ongoing():
+    run = board[runs.State].current
+    for attempt in board[agents.State].ongoing() if run else ():
         secured = fact(attempt.latest, WorkSecured)
-        judged = attempt.ended or fact(attempt.latest, GateFinished)
-        if attempt.assigned and attempt.assigned.role == "builder" and secured and settings and not judged:
-            step = _gate(board, attempt, secured, settings.test)
+        if run and attempt.assigned and attempt.assigned.role == "builder" and secured and not attempt.ended:
+            step = _gates(run, attempt, secured)
             if step:
                 found.append(step)
     return found
 
 
-def _gate(board: Board, attempt: agents.Attempt, secured: WorkSecured, test: str) -> Command | None:
+def _gates(run: runs.Run, attempt: agents.Attempt, secured: WorkSecured) -> Command | None:
+    """The first gate that has not passed yet is next."""
     where, cause = (attempt.issue, attempt.number), happened(attempt.latest, WorkSecured)
     if not secured.commits:
         return RejectEmpty(*where, cause)
-    if not test:
-        return SkipGate(*where, secured.commit, cause)
-    name, session = gates.newest(attempt, f"{attempt.name}-gate")
-    prepared = fact(attempt.latest, WorktreePrepared)
+    if run.started is None or gates.passed(attempt, run.started):
+        return None
+    for gate in gates.chosen(run.started, "attempt"):
+        said = attempt.gates.get((gate.name, secured.commit))
+        if said is None or said.data.verdict not in agents.GOOD:
+            return _gate(run, attempt, secured, gate, said.id if said else "")
+    return SkipGate(*where, secured.commit, cause)
+
+
+def _gate(run: runs.Run, attempt: agents.Attempt, secured: WorkSecured, gate: Gate, judged: str) -> Command | None:
+    where, cause = (attempt.issue, attempt.number), happened(attempt.latest, WorkSecured)
+    stem = gates.stem(attempt, gate.name)
+    name, session = gates.newest(attempt, stem, judged)
     if session is None:
-        if board[runs.State].ending:
+        prepared = fact(attempt.latest, WorktreePrepared)
+        if run.held or run.ending:
             return None
-        return StartGate(*where, name, prepared.path if prepared else "", secured.commit, test, cause)
+        return StartGate(*where, name, prepared.path if prepared else "", secured.commit, gate, cause)
     if session.over:
-        return JudgeGate(*where, secured.commit, test, gates.verdict(session), cause)
+        said = gates.verdict(session, gate.command)
+        hold = said.word == gates.BROKEN and gates.broken(attempt, stem, run.began, gate.command) >= gates.TRIES
+        return JudgeGate(*where, secured.commit, gate, said, hold, cause)
     return None
 
 
@@ -89,7 +103,7 @@ def perform(command: Command, hands: Hands) -> list[Said]:
         case StartGate():
             return _start(command, hands)
         case JudgeGate():
-            return _judge(command)
+            return _judge(command, hands)
     return attempts.perform(command, hands)
 
 
@@ -97,24 +111,38 @@ def _start(command: StartGate, hands: Hands) -> list[Said]:
     path = f"{hands.root}/{command.path}"
     if not hands.sessions.running(command.session):  # else it was started before a crash, and works in there
         path = hands.repository.gate(command.path, command.commit, keep_ignored=True)
-    gate = gates.spec(hands, command.test, command.session, command.issue, command.attempt, "gate", path, command.cause)
+    gate = gates.spec(
+        hands,
+        command.gate.command,
+        command.session,
+        command.issue,
+        command.attempt,
+        "gate",
+        path,
+        command.cause,
+        command.gate.timeout,
+    )
     return [gates.start(hands, gate)]
 
 
-def _judge(command: JudgeGate) -> list[Said]:
+def _judge(command: JudgeGate, hands: Hands) -> list[Said]:
+    """What it means goes first: if a kill cuts the write, this alone is enough."""
+    verdict = command.said
     finished = GateFinished(
         attempt=command.attempt,
         commit=command.commit,
-        verdict=command.said.word,
-        command=command.test,
-        code=command.said.code,
-        output=command.said.output,
+        verdict=verdict.word,
+        command=command.gate.command,
+        code=verdict.code,
+        output=verdict.output,
+        gate=command.gate.name,
     )
     said = [Said(command.issue, finished, command.cause)]
-    if command.said.word != gates.PASSED:
-        final = command.said.word == gates.BROKEN
-        why = WorkRejected(attempt=command.attempt, reason=command.said.why, detail=command.said.output, final=final)
-        said.insert(0, Said(command.issue, why, command.cause))  # first: if a kill cuts the write, this alone is enough
+    if verdict.word == gates.FAILED:
+        why = WorkRejected(attempt=command.attempt, reason=verdict.why, detail=verdict.output)
+        said.insert(0, Said(command.issue, why, command.cause))
+    if command.hold:
+        said.insert(0, Said(hands.run, gates.hold(command.issue, command.gate.command, verdict), command.cause))
     return said
 
 

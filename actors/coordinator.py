@@ -70,7 +70,7 @@ def perform(command: Command, hands: Hands) -> list[Said]:
 def _assign(board: Board, now: float) -> list[Command]:
     """What is ready goes to a free agent, the most urgent first, while there are places and the run goes on."""
     run = board[runs.State].current
-    if run is None or run.started is None or run.stopping:
+    if run is None or run.started is None or run.stopping or run.held:
         return []
     free, taken = _places(board, run.started)
     found: list[Command] = []
@@ -224,7 +224,7 @@ def _share(board: Board, now: float) -> list[Command]:
     begun = [attempt for attempt in board[agents.State].ongoing() if attempt.assigned and not attempt.ended]
     wanted = sorted((attempt.issue, attempt.assigned.generation) for attempt in begun if attempt.assigned)
     free, _ = _places(board, run.started)
-    if not run.stopping and free > 0:
+    if not (run.stopping or run.held) and free > 0:
         more = [(issue.id, issue.generation) for issue in _open(board, run.started, now)]
         wanted += [wish for wish in more if wish not in wanted][:free]
     return [Share(tuple(wanted))]

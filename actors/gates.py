@@ -1,22 +1,31 @@
 """Gates: a test command run in a session of its own, and what its end means. Builder and Merger use them.
 
 Rule: only an exit code that a test can give is a verdict. A command that is missing (127), cannot be run (126), timed
-out or was lost has not judged: that is `broken`, never a pass and never the branch's fault.
+out, was killed or lost, went over a limit, or ran no test at all (runners.py) has not judged: that is `broken`, never a
+pass and never the branch's fault. It is tried once more; then the queue is held, until a person has mended it.
 """
+
+from collections.abc import Iterator
 
 import msgspec
 
-from ..eventlog.events import Gate, RunStarted, SessionRequested, WorkSecured
-from ..projections import agents, fact
+from ..eventlog.events import Gate, QueueHeld, RunStarted, SessionExited, SessionLost, SessionRequested, WorkSecured
+from ..eventlog.telling import one_line
+from ..eventlog.text import head
+from ..projections import agents, fact, happened
 from ..world import SessionSpec
 from .command import Said
 from .hands import Hands
+from .runners import ran_nothing
 
 PASSED, FAILED, BROKEN, NONE = "passed", "failed", "broken", "none"
 
-
-LOST_BEFORE = 3
-"""So many lost sessions of one test are the test's own doing: it takes its host down with it."""
+TRIES = 2
+"""So many tries that could not judge, one after the other, hold the queue."""
+KILLED = (-9, -15, 128 + 9, 128 + 15)
+"""Exit codes of a program that was killed from outside (mostly for want of memory), and of a shell that saw it."""
+WHOLE = 4096
+"""Output of at most so many bytes is in its event as a whole."""
 
 
 def chosen(settings: RunStarted, when: str) -> list[Gate]:
@@ -41,27 +50,60 @@ def passed(attempt: agents.Attempt, settings: RunStarted) -> str:
     return secured.commit if all(event and event.data.verdict in agents.GOOD for event in said) else ""
 
 
-def newest(attempt: agents.Attempt, stem: str) -> tuple[str, agents.Session | None]:
-    """The gate session to look at or to start: one that a crash or a stop ended has not judged, so there is a next
-    one.
+def stem(attempt: agents.Attempt, gate: str) -> str:
+    """What the sessions of that gate of the attempt are called; the lone test's have had this name since 0.1."""
+    return f"{attempt.name}-gate" if gate == "test" else f"{attempt.name}-gate-{gate}"
+
+
+def newest(attempt: agents.Attempt, stem: str, judged: str = "") -> tuple[str, agents.Session | None]:
+    """The gate session to look at or to start. One that a stop ended has not judged, so there is a next one; so there
+    is after one that was broken, once the event `judged` has said so.
     """
-    number, lost = 1, 0
-    while True:
+    for name, session in _tries(attempt, stem):
+        if session is None or not session.over or _end(session) > judged:
+            return name, session
+    raise AssertionError("there is always a next one")
+
+
+def broken(attempt: agents.Attempt, stem: str, since: str, command: str) -> int:
+    """How many of the newest sessions of that gate, one after the other, ended since that event and could not judge."""
+    count = 0
+    for _, session in _tries(attempt, stem):
+        if session and session.over:
+            count = count + 1 if _end(session) > since and verdict(session, command).word == BROKEN else 0
+    return count
+
+
+def _tries(attempt: agents.Attempt, stem: str) -> Iterator[tuple[str, agents.Session | None]]:
+    """The gate's sessions by number, without those that somebody wanted ended, and the one to start at the end."""
+    number, session = 0, None
+    while number == 0 or session:
+        number += 1
         name = stem if number == 1 else f"{stem}-{number}"
         session = attempt.sessions.get(name)
-        if session is None:
-            return name, None
-        lost += bool(session.lost)
-        killed = session.exited and session.exited.ended_by == "killed"
-        if not killed and (not session.lost or lost == LOST_BEFORE):
-            return name, session
-        number += 1
+        called_off = session and session.exited and session.exited.ended_by == "killed"
+        if not called_off:
+            yield name, session
+
+
+def _end(session: agents.Session) -> str:
+    return max(happened(session.latest, SessionExited), happened(session.latest, SessionLost))
 
 
 def spec(
-    hands: Hands, command: str, session: str, issue: str, attempt: int, kind: str, path: str, cause: str
+    hands: Hands,
+    command: str,
+    session: str,
+    issue: str,
+    attempt: int,
+    kind: str,
+    path: str,
+    cause: str,
+    timeout: float = 0.0,
 ) -> SessionSpec:
-    """The session that runs the test command in that worktree."""
+    """The session that runs the test command in that worktree, for `timeout` seconds at most (0: as the settings
+    say).
+    """
     return SessionSpec(
         session=session,
         issue=issue,
@@ -72,7 +114,7 @@ def spec(
         run_dir=f"{hands.runs}/{session}",
         log_dir=hands.log,
         cap=hands.limits.log,
-        timeout=hands.limits.gate,
+        timeout=timeout or hands.limits.gate,
         correlationid=hands.run,
         causationid=cause,
     )
@@ -95,17 +137,36 @@ class Verdict(msgspec.Struct, frozen=True):
     output: str = ""
 
 
-def verdict(session: agents.Session) -> Verdict:
+def verdict(session: agents.Session, command: str = "") -> Verdict:
     """What the end of a gate session means."""
     exited = session.exited
     if exited is None:
         return Verdict(BROKEN, 0, "the test's session was lost", "")
-    if exited.ended_by == "timeout":
-        return Verdict(
-            BROKEN, exited.code, f"the test command did not end within its {exited.seconds:.0f} s", exited.tail
-        )
-    if exited.code in (126, 127) or exited.ended_by:
-        return Verdict(BROKEN, exited.code, f"the test command could not be run (exit code {exited.code})", exited.tail)
+    why = _unable(exited, command)
+    if why:
+        return Verdict(BROKEN, exited.code, why, exited.tail)
     if exited.code == 0:
         return Verdict(PASSED, 0, "", exited.tail)
     return Verdict(FAILED, exited.code, f"the tests fail (exit code {exited.code})", exited.tail)
+
+
+def _unable(exited: SessionExited, command: str) -> str:
+    """Why this end is no verdict; empty if it is one."""
+    if exited.ended_by == "timeout":
+        return f"the test command did not end within its {exited.seconds:.0f} s"
+    if exited.ended_by == "killed":
+        return "the test command was ended before it could judge"
+    if exited.ended_by in ("memory", "processes", "output"):
+        return f"the test command went over its limit of {exited.ended_by}"
+    if exited.code in (126, 127) or exited.ended_by:
+        return f"the test command could not be run (exit code {exited.code})"
+    if exited.code in KILLED:
+        return f"the test command was killed (exit code {exited.code}): for want of memory, or by somebody"
+    runner = ran_nothing(command, exited.code, exited.tail, exited.output <= WHOLE)
+    return f"no test ran, says {runner} (exit code {exited.code})" if runner else ""
+
+
+def hold(issue: str, command: str, said: Verdict) -> QueueHeld:
+    """What is to be said when a gate could not judge `TRIES` times, one after the other."""
+    what = f"{said.why}, {TRIES} times in a row: {head(one_line(command), 200)}"
+    return QueueHeld("infrastructure", f"{what}; that is no fault of the branch: mend it and run `swarm start`", issue)

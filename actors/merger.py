@@ -60,6 +60,7 @@ class JudgeTest(Step, frozen=True):
     test: str
     said: gates.Verdict
     cause: str
+    hold: bool = False
 
 
 class Land(Step, frozen=True):
@@ -90,7 +91,7 @@ def due(board: Board, now: float) -> list[Command]:
         step = _step(board, merge, attempt, now)
         if step:
             found.append(step)
-        if not merge.held and (step or not merge.tested):
+        if not merge.held and (step or not merge.tested or merge.tested.verdict == gates.BROKEN):
             break  # one that may not land, because its lease is to be prolonged first, does not hold up the others
     return found
 
@@ -120,14 +121,14 @@ def _step(board: Board, merge: merges.Merge, attempt: agents.Attempt, now: float
         cause = max(happened(merge.latest, MergeQueued), happened(merge.latest, MergeRequeued))
         title = opened.title if opened else merge.issue
         return Merge(*where, attempt.agent, title, queued.commit, settings.target, time_of(cause), cause)
-    if merge.tested is None:
+    if merge.tested is None or merge.tested.verdict == gates.BROKEN:
         return _test(board, attempt, merge, prepared, settings.test)
     if merge.tested.verdict in (gates.PASSED, gates.NONE):
         held = merge.held.reason if merge.held else ""
         cause = happened(merge.latest, MergeTested)
         allowed, lease, until = nodes.may_land(board, settings, merge.issue, attempt.assigned, now)
         land = Land(*where, settings.target, prepared.base, prepared.commit, held, cause, lease, until)
-        return land if allowed else None
+        return land if allowed and not board[runs.State].held else None
     return None
 
 
@@ -137,13 +138,16 @@ def _test(
     where, cause = (merge.issue, merge.attempt), happened(merge.latest, MergePrepared)
     if not test:
         return JudgeTest(*where, prepared.base, prepared.commit, "", gates.Verdict(gates.NONE), cause)
-    name, session = gates.newest(attempt, f"{attempt.name}-land-{prepared.commit[:8]}")
+    run, stem = board[runs.State].current, f"{attempt.name}-land-{prepared.commit[:8]}"
+    name, session = gates.newest(attempt, stem, happened(merge.latest, MergeTested))
     if session is None:
-        if board[runs.State].ending or _occupied(board):
+        if run is None or run.ending or run.held or _occupied(board):
             return None
         return StartTest(*where, name, prepared.commit, test, cause)
-    if session.over:
-        return JudgeTest(*where, prepared.base, prepared.commit, test, gates.verdict(session), cause)
+    if session.over and run:
+        said = gates.verdict(session, test)
+        hold = said.word == gates.BROKEN and gates.broken(attempt, stem, run.began, test) >= gates.TRIES
+        return JudgeTest(*where, prepared.base, prepared.commit, test, said, cause, hold)
     return None
 
 
@@ -160,7 +164,7 @@ def perform(command: Command, hands: Hands) -> list[Said]:
         case StartTest():
             return _start(command, hands)
         case JudgeTest():
-            return _judge(command)
+            return _judge(command, hands)
         case Land():
             return _land(command, hands)
     raise TypeError(f"the merger has no hands for {command}")
@@ -187,7 +191,7 @@ def _start(command: StartTest, hands: Hands) -> list[Said]:
     return [gates.start(hands, gate)]
 
 
-def _judge(command: JudgeTest) -> list[Said]:
+def _judge(command: JudgeTest, hands: Hands) -> list[Said]:
     tested = MergeTested(
         attempt=command.attempt,
         base=command.base,
@@ -198,11 +202,12 @@ def _judge(command: JudgeTest) -> list[Said]:
         output=command.said.output,
     )
     said = [Said(command.issue, tested, command.cause)]
-    if command.said.word not in (gates.PASSED, gates.NONE):
-        final = command.said.word == gates.BROKEN
-        why = command.said.why if final else f"merged, {command.said.why}"
-        rejected = MergeRejected(attempt=command.attempt, reason=why, output=command.said.output, final=final)
+    if command.said.word == gates.FAILED:
+        why = f"merged, {command.said.why}"
+        rejected = MergeRejected(attempt=command.attempt, reason=why, output=command.said.output)
         said.insert(0, Said(command.issue, rejected, command.cause))  # first: a kill may cut the write
+    if command.hold:
+        said.insert(0, Said(hands.run, gates.hold(command.issue, command.test, command.said), command.cause))
     return said
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from ..eventlog.errors import SwarmError, UsageError
-from ..eventlog.events import SessionExited, SessionStarted
+from ..eventlog.events import RunStarted, SessionExited, SessionStarted
 from ..eventlog.fact import Event
 from ..eventlog.telling import tell
-from ..projections import Board, agents, issues, merges
+from ..projections import Board, agents, issues, merges, runs
 from ..world.running import Holder
 from . import Home, say
 
@@ -76,7 +76,7 @@ def _run(home: Home, until_idle: bool, options: dict[str, Any]) -> int:
             signal.signal(signal.SIGTERM, lambda *_: system.interrupt())
             for words in warnings(place, force.sync, force.target):
                 say(f"warning: {words}")
-            say(f"{run}: landing on {force.target}, {force.max_agents} agents at most, test: {force.test or 'none'}")
+            say(f"{run}: landing on {force.target}, {force.max_agents} agents at most, test: {_tests(force)}")
             ending = system.run(until_idle)
             code = _report(home.board(), ending.reason, until_idle)
             system.stopped(ending.reason, code)
@@ -85,6 +85,11 @@ def _run(home: Home, until_idle: bool, options: dict[str, Any]) -> int:
     finally:
         lock.drop()
     return code
+
+
+def _tests(force: RunStarted) -> str:
+    """What judges work: the names of the gates, or the lone command."""
+    return ", ".join(gate.name for gate in force.gates) or force.test or "none"
 
 
 def _show(event: Event[Any]) -> None:
@@ -115,6 +120,9 @@ def _report(board: Board, reason: str, until_idle: bool) -> int:
             f"  {issue.id}  {issue.status:<11}  {issue.opened.title if issue.opened else ''}{': ' + why if why else ''}"
         )
     blocked = [issue.id for issue in left if issue.status == issues.BLOCKED]
+    held = board[runs.State].held
+    if held:
+        say(f"the merge queue is held: {held.reason}")
     if blocked:
         say(f"what went wrong, in full: swarm issue show {blocked[0]}")
     for merge in board[merges.State].queue():

@@ -35,6 +35,11 @@ class Run(msgspec.Struct):
         return fact(self.latest, RunStopRequested)
 
     @property
+    def ending(self) -> bool:
+        """Whether a person wants the agents ended too: what is killed must not be started anew."""
+        return bool(self.stopping and self.stopping.agents)
+
+    @property
     def held(self) -> QueueHeld | None:
         """Why nothing is tested, landed or assigned now, unless somebody let it go on since."""
         resumed = happened(self.latest, QueueResumed)
@@ -73,9 +78,8 @@ class State(Fold):
 
     @property
     def ending(self) -> bool:
-        """Whether a person wants the agents ended too: what is killed must not be started anew."""
-        wish = self.current.stopping if self.current else None
-        return bool(wish and wish.agents)
+        """Whether a person wants the agents of the current run ended too."""
+        return bool(self.current and self.current.ending)
 
     def events(self) -> Iterator[Event[Any]]:
         """What it holds, to fold again, in the order of ids."""

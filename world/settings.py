@@ -143,6 +143,10 @@ def _check(settings: Settings) -> None:
     if settings.start.runtime not in known:
         name = settings.start.runtime
         raise UsageError(f"{FILE}: start.runtime: there is no runtime {name!r}", _meant(name, known))
+    gates = [gate.name for gate in settings.gates]
+    for name in gates:
+        if gates.count(name) > 1:
+            raise UsageError(f"{FILE}: gates: two of them have the name {name!r}", "give each a name of its own")
     address = settings.llm.base_url
     if address and not re.match("https?://[^/]", address):
         raise UsageError(f"{FILE}: llm.base_url: expected an http:// or https:// address, got {json.dumps(address)}")

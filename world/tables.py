@@ -39,9 +39,9 @@ class Limits(Table, frozen=True):
 
 
 class GateSettings(Table, frozen=True):
-    """One test."""
+    """One test. Its name does not end in a number of its own: so do its second and later sessions."""
 
-    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")]
+    name: Annotated[str, Meta(pattern=r"^(?!(.*-)?[0-9]+$)[a-z0-9][a-z0-9_-]{0,30}$")]
     command: Annotated[str, Meta(min_length=1)]
     timeout_minutes: Minutes = 30.0
     when: Literal["attempt", "batch", "both", "landing"] = "both"

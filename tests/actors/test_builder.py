@@ -4,21 +4,27 @@ from typing import Any
 
 import pytest
 
-from swarm.actors import builder
+from swarm.actors import builder, gates
 from swarm.actors.builder import JudgeGate, RejectEmpty, SkipGate, StartGate
 from swarm.actors.command import Command
 from swarm.actors.gates import Verdict
 from swarm.eventlog.errors import SwarmError
 from swarm.eventlog.events import (
+    Gate,
     GateFinished,
+    QueueHeld,
+    QueueResumed,
+    RunStarted,
     SessionRequested,
     WorkRejected,
 )
 from swarm.eventlog.fact import Fact
+from swarm.projections import agents, runs
 
 from history import BASE, History, commit, deeds
 
 PATH, BRANCH = ".swarm/worktrees/a-1", "swarm/builder-1/a-1"
+TEST = Gate("test", "make test", 0.0)
 
 
 def due(h: History) -> list[Command]:
@@ -39,7 +45,7 @@ def said(command: Command, bench: Any) -> list[Fact]:
 
 def test_secured_work_is_tested_in_its_own_worktree(h: History) -> None:
     cause = h.to("secured")
-    assert due(h) == [StartGate("a", 1, "a-1-gate", PATH, commit("a-1"), "make test", cause)]
+    assert due(h) == [StartGate("a", 1, "a-1-gate", PATH, commit("a-1"), TEST, cause)]
 
 
 def test_a_gate_that_runs_is_waited_for_and_then_judged(h: History) -> None:
@@ -70,21 +76,100 @@ def test_an_agent_that_ended_well_and_left_nothing_is_unverified(h: History, ben
     assert not fact.final
 
 
-def test_a_gate_that_was_interrupted_is_followed_by_another(h: History) -> None:
+def test_a_gate_that_a_stop_ended_is_followed_by_another(h: History) -> None:
     h.to("gate_requested")
-    h.lost("a", 1, "a-1-gate")
+    h.exited("a", 1, session="a-1-gate", ok=False, code=-15, ended_by="killed")
     assert one(h).session == "a-1-gate-2"
     h.requested("a", 1, session="a-1-gate-2", kind="gate")
     assert due(h) == []
-    h.exited("a", 1, session="a-1-gate-2", ok=False, code=-15, ended_by="killed")
+
+
+def end(h: History, session: str, **changes: Any) -> None:
+    """That gate's session ends (it could not judge, unless told otherwise), and the builder says what it means."""
+    h.exited("a", 1, **({"session": session, "ok": False, "code": 127} | changes))
+    judge = one(h)
+    assert isinstance(judge, JudgeGate)
+    finished = GateFinished(1, judge.commit, judge.said.word, judge.gate.command, gate=judge.gate.name)
+    if judge.hold:
+        h.add(gates.hold("a", "make test", judge.said), "run-1", "builder")
+    h.add(finished, "a", "builder")
+
+
+def test_a_gate_that_could_not_judge_is_tried_once_more_and_then_the_queue_is_held(h: History) -> None:
+    h.to("gate_requested")
+    end(h, "a-1-gate")
+    assert one(h).session == "a-1-gate-2"
+    assert not h.board()[runs.State].held
+    end(h, "a-1-gate-2")
+    held = h.board()[runs.State].held
+    assert held
+    assert (held.kind, held.issue) == ("infrastructure", "a")
+    assert due(h) == []
+    assert not h.board()[agents.State].attempts["a", 1].ended
+
+
+def test_the_next_run_tests_the_secured_work_again_and_what_was_broken_before_does_not_count(h: History) -> None:
+    h.to("gate_requested")
+    end(h, "a-1-gate")
+    end(h, "a-1-gate-2")
+    h.run("run-2")
     assert one(h).session == "a-1-gate-3"
+    end(h, "a-1-gate-3")
+    assert not h.board()[runs.State].held
+    end(h, "a-1-gate-4", ok=True, code=0)
+    assert due(h) == []
+    assert gates.passed(h.board()[agents.State].attempts["a", 1], settings(h)) == commit("a-1")
+
+
+def test_a_lost_gate_could_not_judge(h: History) -> None:
+    h.to("gate_requested")
+    h.lost("a", 1, "a-1-gate")
+    judge = one(h)
+    assert (judge.said.word, judge.hold) == ("broken", False)
+
+
+def test_while_the_queue_is_held_no_gate_is_started(h: History) -> None:
+    h.to("secured")
+    h.add(QueueHeld("person", "wait"), "run-1")
+    assert due(h) == []
+    h.add(QueueResumed(), "run-1")
+    assert isinstance(one(h), StartGate)
+
+
+def test_several_gates_judge_one_after_the_other_each_in_a_session_of_its_own(h: History) -> None:
+    lint, unit, both = Gate("lint", "ruff", 60.0), Gate("test", "pytest"), Gate("late", "true", when="landing")
+    h.run("run-2", gates=[lint, both, unit])
+    h.to("secured")
+    first = one(h)
+    assert (first.session, first.gate) == ("a-1-gate-lint", lint)
+    end(h, "a-1-gate-lint")
+    assert one(h).session == "a-1-gate-lint-2"
+    end(h, "a-1-gate-lint-2", ok=True, code=0)
+    second = one(h)
+    assert (second.session, second.gate) == ("a-1-gate", unit)
+    end(h, "a-1-gate", ok=True, code=0)
+    assert due(h) == []
+    assert gates.passed(h.board()[agents.State].attempts["a", 1], settings(h)) == commit("a-1")
+
+
+def settings(h: History) -> RunStarted:
+    found = h.board()[runs.State].settings
+    assert found
+    return found
+
+
+def test_a_gate_has_its_own_time_or_that_of_the_settings(bench: Any) -> None:
+    tip = bench.repository.tip("main")
+    for gate, seconds in ((TEST, bench.hands.limits.gate), (Gate("lint", "ruff", 60.0), 60.0)):
+        said(StartGate("a", 1, f"a-1-{gate.name}", PATH, tip, gate, "cause"), bench)
+        assert bench.sessions.specs[f"a-1-{gate.name}"].timeout == seconds
 
 
 def test_the_gate_starts_at_exactly_the_commit(bench: Any) -> None:
     tip = bench.repository.tip("main")
     bench.repository.prepare(PATH, BRANCH, tip)
     bench.repository.write(PATH, {"left": "over\n"})
-    start = StartGate("a", 1, "a-1-gate", PATH, tip, "make test", "cause")
+    start = StartGate("a", 1, "a-1-gate", PATH, tip, TEST, "cause")
     assert said(start, bench) == [SessionRequested("a-1-gate", 1, "gate", 7)]
     assert bench.repository.worktrees[PATH].files == {"README": "hello\n"}
     spec = bench.sessions.specs["a-1-gate"]
@@ -95,16 +180,26 @@ def test_the_gate_starts_at_exactly_the_commit(bench: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "final"),
-    [(Verdict("passed"), None), (Verdict("failed", 1, "the tests fail", "E"), False), (Verdict("broken", 127), True)],
+    "verdict", [Verdict("passed"), Verdict("failed", 1, "the tests fail", "E"), Verdict("broken", 127, "it is missing")]
 )
-def test_what_a_gate_means(bench: Any, verdict: Verdict, final: bool | None) -> None:
-    *rejected, finished = said(JudgeGate("a", 1, commit("a-1"), "make test", verdict, "cause"), bench)
-    assert finished == GateFinished(1, commit("a-1"), verdict.word, "make test", verdict.code, verdict.output)
-    wanted = [] if final is None else [WorkRejected(1, verdict.why, verdict.output, final)]
-    assert rejected == wanted
+def test_what_a_gate_means(bench: Any, verdict: Verdict) -> None:
+    *rejected, finished = said(JudgeGate("a", 1, commit("a-1"), TEST, verdict, False, "cause"), bench)
+    assert finished == GateFinished(
+        1, commit("a-1"), verdict.word, "make test", verdict.code, verdict.output, gate="test"
+    )
+    assert rejected == ([WorkRejected(1, verdict.why, verdict.output)] if verdict.word == "failed" else [])
+
+
+def test_what_holds_the_queue_says_why_and_what_to_do(bench: Any) -> None:
+    verdict = Verdict("broken", 127, "the test command could not be run (exit code 127)")
+    held, _ = builder.perform(JudgeGate("a", 1, commit("a-1"), TEST, verdict, True, "cause"), bench.hands)
+    assert held.subject == bench.hands.run
+    assert isinstance(held.fact, QueueHeld)
+    assert (held.fact.kind, held.fact.issue) == ("infrastructure", "a")
+    assert "(exit code 127), 2 times in a row: make test; " in held.fact.reason
+    assert "`swarm start`" in held.fact.reason
 
 
 def test_a_gate_that_cannot_be_started_ends_the_attempt_for_good() -> None:
-    (each,) = builder.refused(StartGate("a", 1, "a-1-gate", PATH, BASE, "make test", "why"), SwarmError("no room"))
+    (each,) = builder.refused(StartGate("a", 1, "a-1-gate", PATH, BASE, TEST, "why"), SwarmError("no room"))
     assert (each.subject, each.cause, each.fact) == ("a", "why", WorkRejected(1, "no room", final=True))

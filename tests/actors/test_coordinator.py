@@ -19,6 +19,7 @@ from swarm.eventlog.events import (
     IssueTaken,
     MailAcked,
     MailSent,
+    QueueHeld,
     RunStopRequested,
     SessionKillRequested,
     WorkRejected,
@@ -58,6 +59,14 @@ def test_an_open_issue_is_given_to_an_agent_with_the_settings_in_force(h: Histor
     generation = h.issue("a")
     want = IssueAssigned(attempt=1, generation=generation, agent="builder-1", role="builder", runtime="shell")
     assert due(h) == [("a", want)]
+
+
+def test_while_the_queue_is_held_nothing_is_begun(h: History) -> None:
+    h.issue("a")
+    h.add(QueueHeld("infrastructure", "no such command"), "run-1")
+    assert due(h) == []
+    h.run("run-2")
+    assert assigned(h) == [("a", "builder-1")]
 
 
 def test_an_issue_may_name_its_own_role_runtime_and_model(h: History) -> None:

@@ -25,7 +25,15 @@ def attempt(h: History) -> agents.Attempt:
         ({"code": 0}, gates.PASSED),
         ({"code": 1, "ok": False}, gates.FAILED),
         ({"code": 2, "ok": False}, gates.FAILED),
-        ({"code": -9, "ok": False}, gates.FAILED),
+        ({"code": -11, "ok": False}, gates.FAILED),  # the program under test crashed: that is a verdict
+        ({"code": 139, "ok": False}, gates.FAILED),
+        ({"code": -9, "ok": False}, gates.BROKEN),
+        ({"code": -15, "ok": False}, gates.BROKEN),
+        ({"code": 137, "ok": False}, gates.BROKEN),
+        ({"code": -9, "ok": False, "ended_by": "killed"}, gates.BROKEN),
+        ({"code": -9, "ok": False, "ended_by": "memory"}, gates.BROKEN),
+        ({"code": 0, "ended_by": "output"}, gates.BROKEN),
+        ({"code": -9, "ok": False, "ended_by": "processes"}, gates.BROKEN),
         ({"code": 126, "ok": False}, gates.BROKEN),
         ({"code": 127, "ok": False}, gates.BROKEN),
         ({"code": 127, "ok": False, "ended_by": "missing"}, gates.BROKEN),
@@ -45,17 +53,33 @@ def test_the_first_gate_has_the_plain_name(h: History) -> None:
     assert gates.newest(attempt(h), "a-1-gate") == ("a-1-gate", None)
 
 
-def test_a_test_that_takes_its_host_down_again_and_again_is_broken(h: History) -> None:
+def test_a_test_that_ran_nothing_has_not_judged(h: History) -> None:
+    h.to("gate_exited", tail="running 0 tests", output=20)
+    said = gates.verdict(session(h))
+    assert (said.word, said.why) == (gates.BROKEN, "no test ran, says cargo (exit code 0)")
+
+
+def test_where_not_all_of_the_output_is_known_a_runner_that_goes_package_by_package_is_believed(h: History) -> None:
+    h.to("gate_exited", tail="running 0 tests", output=gates.WHOLE + 1)
+    assert gates.verdict(session(h)).word == gates.PASSED
+
+
+def test_a_lost_test_has_not_judged(h: History) -> None:
     h.to("gate_requested")
     h.lost("a", 1, "a-1-gate")
-    for number in range(2, gates.LOST_BEFORE + 1):
-        name, found = gates.newest(attempt(h), "a-1-gate")
-        assert (name, found) == (f"a-1-gate-{number}", None)
-        h.requested("a", 1, session=name, kind="gate")
-        h.lost("a", 1, name)
-    name, found = gates.newest(attempt(h), "a-1-gate")
-    assert found
-    assert gates.verdict(found).word == gates.BROKEN
+    assert gates.verdict(session(h)).word == gates.BROKEN
+
+
+def test_what_could_not_judge_is_counted_since_the_run_began_and_only_one_after_the_other(h: History) -> None:
+    h.to("gate_requested")
+    h.lost("a", 1, "a-1-gate")
+    for number, code in enumerate([127, 1, 127, 126], 2):
+        h.exited("a", 1, session=f"a-1-gate-{number}", ok=False, code=code)
+    assert gates.broken(attempt(h), "a-1-gate", "", "make test") == 2
+    h.exited("a", 1, session="a-1-gate-6", ok=False, code=-15, ended_by="killed")  # by a stop: it counts as nothing
+    since = h.exited("a", 1, session="a-1-gate-7", ok=False, code=127)
+    assert gates.broken(attempt(h), "a-1-gate", "", "make test") == 3
+    assert gates.broken(attempt(h), "a-1-gate", since, "make test") == 0
 
 
 def test_a_test_that_was_killed_has_never_judged(h: History) -> None:

@@ -21,6 +21,7 @@ from swarm.eventlog.events import (
     MergeRejected,
     MergeRequeued,
     MergeTested,
+    QueueHeld,
     RunStopRequested,
     SessionExited,
     SessionRequested,
@@ -151,7 +152,7 @@ def test_a_merge_is_tested_in_a_session_of_its_own(h: History) -> None:
 
 def test_a_test_that_was_interrupted_is_followed_by_another(h: History) -> None:
     h.to("test_requested")
-    h.lost("a", 1, h.landing("a", 1))
+    h.exited("a", 1, session=h.landing("a", 1), ok=False, code=-15, ended_by="killed")
     (start,) = due(h)
     assert isinstance(start, StartTest)
     assert start.session == f"a-1-land-{MERGE[:8]}-2"
@@ -186,10 +187,28 @@ def test_without_a_test_command_there_is_nothing_to_judge_and_it_lands(h: Histor
     assert about(h) == [("a", Land)]
 
 
-@pytest.mark.parametrize("verdict", ["failed", "broken"])
-def test_what_did_not_pass_does_not_land(h: History, verdict: str) -> None:
-    h.to("tested", verdict=verdict)
+def test_what_did_not_pass_does_not_land(h: History) -> None:
+    h.to("tested", verdict="failed")
     assert due(h) == []
+
+
+def test_a_test_that_could_not_judge_is_run_once_more_and_then_nothing_is_tested_or_landed(h: History) -> None:
+    h.to("test_exited", ok=False, code=127)
+    (first,) = due(h)
+    assert isinstance(first, JudgeTest)
+    assert not first.hold
+    h.to("tested", verdict="broken")
+    (again,) = due(h)
+    assert isinstance(again, StartTest)
+    h.exited("a", 1, session=again.session, ok=False, code=127)
+    (second,) = due(h)
+    assert isinstance(second, JudgeTest)
+    assert second.hold
+    h.add(QueueHeld("infrastructure", "missing"), "run-1")
+    h.tested("a", 1, verdict="broken")
+    assert due(h) == []
+    h.run("run-2")
+    assert about(h) == [("a", StartTest)]
 
 
 # --- doing it ---
@@ -238,8 +257,8 @@ def test_the_test_runs_on_exactly_the_merge_in_the_mergers_own_worktree(bench: A
     [
         (Verdict("passed"), None),
         (Verdict("none"), None),
+        (Verdict("broken", 127, "it could not be run"), None),
         (Verdict("failed", 1, "the tests fail", "E"), False),
-        (Verdict("broken", 127, "it could not be run"), True),
     ],
 )
 def test_what_a_test_means(bench: Any, verdict: Verdict, final: bool | None) -> None:

@@ -45,18 +45,67 @@ def test_one_bad_issue_does_not_keep_good_ones_from_landing(stage: Stage) -> Non
     assert stage.files() == {"a.txt", "b.txt"}
 
 
-@pytest.mark.parametrize("test", ["no-such-command-at-all", "./not-there.sh", "./not-executable.sh"])
-def test_a_gate_that_cannot_run_is_no_pass_and_no_fault_of_the_branch(stage: Stage, test: str) -> None:
+@pytest.mark.parametrize(
+    ("test", "words"),
+    [
+        ("no-such-command-at-all", "could not be run (exit code 127)"),
+        ("./not-executable.sh", "could not be run (exit code 126)"),
+        ("echo 'collected 0 items'; echo 'no tests ran in 0.01s'", "no test ran, says pytest (exit code 0)"),
+    ],
+)
+def test_a_gate_that_cannot_judge_is_no_pass_and_no_fault_of_the_branch(stage: Stage, test: str, words: str) -> None:
+    """Pain 12: it holds the queue with words; when it is mended the work that was secured is tested and lands."""
     (stage.root / "not-executable.sh").write_text("exit 0\n")
     stage.git("add", "not-executable.sh")
     stage.git("commit", "-qm", "a script nobody may run")
     issue = stage.issue("Write b", "echo b > b.txt")
     done = stage.start("--test", test)
     assert done.code == 1
-    assert "could not be run" in done.out
-    row = stage.row(issue)
-    assert (row["status"], row["attempts"]) == ("blocked", 1)  # no retry: another attempt would meet the same gate
-    assert not stage.events("merge.landed")
+    assert "the merge queue is held: " in done.out
+    assert f"{words}, 2 times in a row" in done.out
+    assert (stage.row(issue)["status"], len(stage.events("gate.finished"))) == ("in_progress", 2)
+    later = stage.issue("Write c", "echo c > c.txt")
+    assert not stage.events("merge.queued")
+    assert stage.start("--test", "test -f b.txt -o -f c.txt").code == 0
+    assert stage.files() >= {"b.txt", "c.txt"}
+    assert (stage.row(issue)["attempts"], stage.row(later)["status"]) == (1, "done")
+    assert stage.swarm("log", "verify").code == 0
+    assert stage.swarm("replay", "--verify").code == 0
+
+
+def test_while_the_queue_is_held_agents_at_work_go_on_and_nothing_new_is_begun(stage: Stage) -> None:
+    wait = stage.root.parent / "held"
+    first = stage.issue("Write b", "echo b > b.txt")
+    second = stage.issue("Write c", f"until [ -e {wait} ]; do sleep 0.1; done; echo c > c.txt")
+    process = stage.background("--until-idle", "--test", "no-such-command")
+    assert stage.wait_for("queue.held")[0].data.issue == first
+    third = stage.issue("Write d", "echo d > d.txt")
+    wait.touch()
+    assert process.wait(20) == 1
+    assert {event.subject for event in stage.events("work.secured")} == {first, second}
+    assert stage.row(third)["status"] == "open"
+    assert not stage.events("work.rejected")
+
+
+def test_gates_of_the_settings_judge_in_order_and_one_that_fails_ends_it(stage: Stage) -> None:
+    text = """
+[[gates]]
+name = "lint"
+command = "! grep -q bad *.txt"
+[[gates]]
+name = "unit"
+command = "test -f a.txt"
+when = "attempt"
+"""
+    (stage.root / "swarm.toml").write_text(text)
+    stage.issue("Write b", "echo bad > b.txt")
+    good = stage.issue("Write c", "echo c > c.txt")
+    done = stage.start("--max-retries", "0", "--max-agents", "1")
+    assert done.code == 1
+    assert "test: lint, unit" in done.out
+    said = [(e.subject == good, e.data.gate, e.data.verdict) for e in stage.events("gate.finished")]
+    assert said == [(False, "lint", "failed"), (True, "lint", "passed"), (True, "unit", "passed")]
+    assert stage.row(good)["status"] == "done"
 
 
 def test_a_missing_runtime_binary_is_told_before_anything_starts(stage: Stage) -> None:

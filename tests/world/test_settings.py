@@ -165,3 +165,19 @@ def test_reading_settings_loads_nothing_heavy():
     code = f"import sys, swarm.world.settings as s; s.load('/nonexistent'); print(sorted({heavy} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=os.sep)
     assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["unit", "py3", "py-3x", "2to3", "lint_all"])
+def test_a_gate_has_a_name(tmp_path: Path, name: str):
+    assert load(write(tmp_path, f'[[gates]]\nname = "{name}"\ncommand = "true"')).gates[0].name == name
+
+
+@pytest.mark.parametrize("name", ["", "Unit", "a b", "2", "unit-2", "x" * 32])
+def test_the_name_of_a_gate_is_that_of_none_of_its_sessions(tmp_path: Path, name: str):
+    words, _ = refusal(tmp_path, f'[[gates]]\nname = "{name}"\ncommand = "true"')
+    assert "gates[0].name: expected str matching" in words
+
+
+def test_two_gates_have_two_names(tmp_path: Path):
+    words, _ = refusal(tmp_path, "[[gates]]\nname = 'a'\ncommand = 'b'\n" * 2)
+    assert words == "swarm.toml: gates: two of them have the name 'a'"
