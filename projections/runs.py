@@ -40,15 +40,14 @@ class Run(msgspec.Struct):
         return bool(self.stopping and self.stopping.agents)
 
     @property
-    def held(self) -> QueueHeld | None:
-        """Why nothing is tested, landed or assigned now, unless somebody let it go on since."""
-        resumed = happened(self.latest, QueueResumed)
-        return fact(self.latest, QueueHeld) if happened(self.latest, QueueHeld) > resumed else None
-
-    @property
     def began(self) -> str:
         """The id of the event since which its gates are tried: what was broken before that may be mended."""
         return max(happened(self.latest, RunStarted), happened(self.latest, QueueResumed))
+
+    @property
+    def held(self) -> QueueHeld | None:
+        """Why nothing is tested, landed or assigned now, unless somebody let it go on since."""
+        return fact(self.latest, QueueHeld) if happened(self.latest, QueueHeld) > self.began else None
 
 
 class State(Fold):

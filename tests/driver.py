@@ -28,7 +28,7 @@ from swarm.eventlog.events import (
 from swarm.eventlog.fact import Event, Fact
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.tail import Tail, read_all
-from swarm.projections import Board, agents, issues
+from swarm.projections import Board, agents, issues, runs
 
 from doubles import ROOT, MemoryRepository, ScriptedSessions, hands
 from history import BEGIN, snapshot
@@ -167,6 +167,10 @@ class Driver:
                 continue
             self.vain.clear()
             if not self.move(choice):
+                if waited and self.board()[runs.State].held:  # tests were lost: a person starts it again
+                    self.boot()
+                    waited = False
+                    continue
                 if waited:
                     return
                 self.now += START_GRACE + 1  # what was asked for long ago and never came up is lost

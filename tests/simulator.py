@@ -34,7 +34,7 @@ from swarm.eventlog.events import (
 )
 from swarm.eventlog.fact import Event, Fact
 from swarm.eventlog.files import FSYNC, GROUP, Draft, Log
-from swarm.projections import agents, issues
+from swarm.projections import agents, issues, runs
 from swarm.world.git import GitError
 
 from auditor import Auditor
@@ -154,7 +154,10 @@ class Simulation:
             known = self.disk.changes
             late = max(self.deadlines(), default=self.now)
             if waited > 2 and late <= self.now:
-                return
+                if not (self.swarm and self.audit.board[runs.State].held):
+                    return
+                self.fall("its queue is held: a person stops it, and starts it anew")
+                continue
             self.pass_time(max(25.0, late - self.now + 1))
         raise AssertionError("it does not come to an end")
 

@@ -57,7 +57,7 @@ def test_once_the_faults_stop_everything_ends(first: int) -> None:
 
 def test_the_stories_come_to_what_they_are_about() -> None:
     seen: Counter[str] = Counter()
-    for seed in range(40):
+    for seed in range(90):
         run = simulate(seed, LIVENESS)
         seen.update(event.type for event in run.audit.events.values())
         seen.update({"torn line": run.audit.torn, "move of the target": len(run.audit.moves)})
@@ -65,7 +65,7 @@ def test_the_stories_come_to_what_they_are_about() -> None:
         for what in ("power is lost", "disk is full", "comes twice", "raises", "in the midst", "ran too long"):
             seen[what] += sum(what in line for line in words)
     wanted = {
-        *("merge.landed", "merge.requeued", "merge.rejected", "session.lost", "session.kill_requested", "run.stopped"),
+        *("merge.landed", "merge.requeued", "queue.held", "session.lost", "session.kill_requested", "run.stopped"),
         *("attempt.retried", "attempt.cancelled", "issue.held", "actor.crashed", "findings.reported"),
         *("mail.dead_lettered", "mail.delivered", "mail.acked", "torn line", "move of the target"),
         *("power is lost", "disk is full", "comes twice", "raises", "in the midst", "ran too long"),
