@@ -1,0 +1,6 @@
+# Asks for a permission, and waits for the answer.
+echo half > "$SWARM_ISSUE.txt"
+keep "half of it"
+printf 'Do you want to proceed?\n  1. Yes\n  2. No, and tell me what to do differently\n> '
+mkfifo "$OUTSIDE/answer-$SWARM_SESSION"
+read -r answer < "$OUTSIDE/answer-$SWARM_SESSION"

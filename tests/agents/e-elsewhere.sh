@@ -1,0 +1,8 @@
+# Works in the person's checkout, and not in its own.
+cd "$root"
+echo leak > "leak-$SWARM_ISSUE.txt"
+for _ in 1 2 3 4 5; do # somebody else may have git's lock
+    git add "leak-$SWARM_ISSUE.txt" && git commit -qm "in the wrong place" -- "leak-$SWARM_ISSUE.txt" && break
+    sleep 0.2
+done
+git log -1 --format=%H -- "leak-$SWARM_ISSUE.txt" >> "$OUTSIDE/commits"

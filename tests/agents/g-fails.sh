@@ -1,0 +1,2 @@
+# Fails at once, again and again.
+exit 3
