@@ -5,9 +5,9 @@ Rule: nothing is removed that was not secured, and each step is due exactly as l
 
 from ..eventlog.errors import SwarmError, UsageError
 from ..eventlog.events import (
+    AgentInterrupted,
     AttemptCancelled,
     MergeLanded,
-    MergeRejected,
     SessionKillRequested,
     SessionRequested,
     WorkRejected,
@@ -19,11 +19,14 @@ from ..eventlog.text import head
 from ..projections import Board, agents, fact, happened, issues, runs
 from ..runtimes import Task, names, runtime
 from ..world import SessionSpec
+from . import retries
 from .command import Command, Decide, Said, Step
 from .hands import Hands, RuntimeOptions
 from .prompt import compose
 
 WORKTREES = ".swarm/worktrees"
+_INTERRUPTED = (-2, 130)
+"""Exit codes of a program that was interrupted."""
 
 
 class Prepare(Step, frozen=True):
@@ -118,8 +121,7 @@ def _run(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared) -> R
     assigned, opened = attempt.assigned, issue.opened
     if assigned is None or opened is None:
         return None
-    before = [other for other in issue.tries if other.number < attempt.number and other.failure]
-    failure, output = (before[-1].failure, _detail(before[-1])) if before else ("", "")
+    failure, output = retries.lesson(issue, attempt.number)
     return Run(
         attempt.issue,
         attempt.number,
@@ -136,17 +138,10 @@ def _run(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared) -> R
     )
 
 
-def _detail(failed: issues.Attempt) -> str:
-    unmerged, rejected = fact(failed.latest, MergeRejected), fact(failed.latest, WorkRejected)
-    if unmerged:
-        return unmerged.output
-    return rejected.detail if rejected else ""
-
-
 def _stopped(attempt: agents.Attempt, session: agents.Session) -> Decide | None:
-    """A session that a person ended is no failure of the attempt."""
+    """A session that a person ended is no failure of the attempt; one that was ended for its silence is."""
     wish = fact(session.latest, SessionKillRequested)
-    if session.exited and session.exited.ended_by == "killed" and wish:
+    if session.exited and session.exited.ended_by == "killed" and wish and not wish.failure:
         return Decide(attempt.issue, AttemptCancelled(attempt=attempt.number, reason=wish.reason), _newest(attempt))
     return None
 
@@ -155,10 +150,7 @@ def _secure(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared) -
     session = attempt.sessions.get(session_name(attempt))
     exited = session.exited if session else None
     opened = board[issues.State].all[attempt.issue].opened
-    if exited is None:
-        why = "the agent's session was lost" if session and session.lost else "cancelled"
-    else:
-        why = "" if exited.ok else exited.why or f"exit code {exited.code}"
+    why = _failure(session) if session else "cancelled"
     missing = bool(exited and exited.ended_by == "missing")
     return Secure(
         issue=attempt.issue,
@@ -175,6 +167,22 @@ def _secure(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared) -
         ended=attempt.ended,
         cause=_newest(attempt),
     )
+
+
+def _failure(session: agents.Session) -> str:
+    """Why its agent did not end well; empty if it did."""
+    exited, wish = session.exited, fact(session.latest, SessionKillRequested)
+    if exited is None:
+        return "the agent's session was lost" if session.lost else "cancelled"
+    if exited.ok:
+        return ""
+    if exited.ended_by == "killed" and wish:
+        return wish.reason
+    why = exited.why or f"exit code {exited.code}"
+    interrupted = fact(session.latest, AgentInterrupted)
+    if interrupted and exited.code in _INTERRUPTED:
+        why += f", as it was interrupted: {interrupted.reason}"
+    return why
 
 
 def _install(attempt: agents.Attempt) -> str:
@@ -298,6 +306,9 @@ def _session(command: Run, hands: Hands, session: str) -> tuple[SessionSpec, dic
         terminal=launch.terminal,
         cap=hands.limits.log,
         timeout=hands.limits.attempt,
+        memory=hands.limits.memory,
+        processes=hands.limits.processes,
+        output=hands.limits.output,
         correlationid=hands.run,
         causationid=command.cause,
     )

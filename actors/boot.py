@@ -57,7 +57,7 @@ def in_force(git: Git, settings: Settings, options: Options, root: str) -> RunSt
         target=target,
         runtime=name,
         max_agents=start.max_agents if options.max_agents is None else options.max_agents,
-        max_retries=start.max_retries if options.max_retries is None else options.max_retries,
+        max_retries=_max_retries(start.max_retries) if options.max_retries is None else options.max_retries,
         model=start.model if options.model is None else options.model,
         test=start.test if options.test is None else options.test,
         spend_log=_spend_log(settings, root),
@@ -65,6 +65,16 @@ def in_force(git: Git, settings: Settings, options: Options, root: str) -> RunSt
         lease=settings.sync.lease_minutes * 60 if settings.sync.remote else 0.0,
         **_policies(settings) | ({} if options.test is None else {"gates": []}),
     )
+
+
+def _max_retries(configured: int) -> int:
+    """What the environment says counts more than the file; raises UsageError if it is no number of retries."""
+    given = os.environ.get("SWARM_MAX_RETRIES", "")
+    if not given:
+        return configured
+    if not (given.isascii() and given.isdigit() and int(given) <= 1000):
+        raise UsageError(f"SWARM_MAX_RETRIES is {given[:40]!r}", "it is a number of retries, 0 to 1000, or unset")
+    return int(given)
 
 
 def _policies(settings: Settings) -> dict[str, Any]:

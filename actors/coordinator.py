@@ -26,7 +26,7 @@ from ..eventlog.events import (
 from ..eventlog.fact import Fact
 from ..mailbox import addresses, letters
 from ..projections import Board, agents, fact, happened, issues, leases, mail, runs
-from . import nodes
+from . import nodes, retries
 from .command import Command, Decide, Said
 from .hands import Hands
 
@@ -77,6 +77,8 @@ def _assign(board: Board, now: float) -> list[Command]:
     for issue in board[issues.State].ready():
         if free <= 0:
             break
+        if retries.waits(issue, now):
+            continue
         lease = nodes.lease(board, run.started, issue.id, issue.generation, now) if run.started.sync else None
         agent = _agent(issue, taken, run.started)
         if agent and (lease or not run.started.sync):
@@ -84,6 +86,14 @@ def _assign(board: Board, now: float) -> list[Command]:
             free -= 1
             found.append(_assignment(board, issue, agent, run.started, lease.id if lease else ""))
     return found
+
+
+def begins_later(board: Board, now: float) -> bool:
+    """Whether something that failed is tried again after a pause, though nothing may be due until then."""
+    run = board[runs.State].current
+    if run is None or run.stopping:
+        return False
+    return any(retries.waits(issue, now) for issue in board[issues.State].ready())
 
 
 def _places(board: Board, settings: RunStarted) -> tuple[int, set[str]]:

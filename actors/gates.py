@@ -115,6 +115,8 @@ def spec(
         log_dir=hands.log,
         cap=hands.limits.log,
         timeout=timeout or hands.limits.gate,
+        memory=hands.limits.memory,
+        processes=hands.limits.processes,
         correlationid=hands.run,
         causationid=cause,
     )

@@ -19,11 +19,26 @@ ADDRESS is coordinator, human, agent-NAME, issue:ID, broadcast, @builders or @sc
 If you cannot go on without a person, send a letter of type blocked to coordinator and stop."""
 
 
+LESSON = 6000
+"""Characters that a retry is told of what failed before."""
+_NOTE = 60
+
+
+def cut(text: str, size: int) -> str:
+    """The text, or its beginning and its end with a note of what is left out in between: `size` characters at most."""
+    if len(text) <= size:
+        return text
+    room = size - _NOTE
+    note = f"\n[... {len(text) - room:,} characters are left out ...]\n"
+    return text[: room // 3] + note + text[room // 3 - room :]
+
+
 def compose(issue: str, title: str, body: str, role: str, agent: str, failure: str = "", output: str = "") -> str:
     """The prompt of one attempt. `failure` and `output` say what became of the attempt before, if there was one."""
     parts = [f"# {printable(title)}", printable(body).strip(), SCOUT if role == "scout" else BUILDER]
     if failure:
-        again = f"This was tried before and failed: {printable(failure)}"
-        parts.append(f"{again}\n\n{printable(output)[-6000:]}" if output else again)
+        again = f"This was tried before and failed: {cut(printable(failure), LESSON // 4)}"
+        evidence = cut(printable(output).strip(), LESSON - len(again))
+        parts += [again, evidence]
     parts += [MAIL, f"You are {agent}; the task is {issue}."]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -177,6 +177,8 @@ class System:
         """Whether nothing runs, here or elsewhere, and nothing is due but what led to nothing when last tried."""
         if any(True for _ in board[agents.State].sessions()) or coordinator.at_work_elsewhere(board, now):
             return False
+        if coordinator.begins_later(board, now):
+            return False
         due = [(actor, command) for actor in ACTORS for command in actor.due(board, now)]
         return all(not isinstance(one, Decide) and one in self._staff.waiting(actor.NAME) for actor, one in due)
 

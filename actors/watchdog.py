@@ -1,27 +1,17 @@
-"""Watchdog: looks after sessions that are gone or unwanted, decides on another try, keeps accounts, returns dead
-letters.
+"""Watchdog: looks after sessions that are gone, silent (liveness.py) or unwanted, decides on another try (retries.py),
+keeps accounts, returns dead letters.
 
 Rule: liveness is the process itself (boot id, pid, start time) and what the agent prints; never an event about it.
 Waiting is not death: a session lives as long as its host does.
 """
 
 from ..eventlog.errors import SwarmError
-from ..eventlog.events import (
-    AttemptRetried,
-    IssueHeld,
-    MailAcked,
-    MergeConflicted,
-    MergeRejected,
-    SessionKillRequested,
-    SessionLost,
-    UsageReported,
-    WorkRejected,
-)
+from ..eventlog.events import MailAcked, SessionKillRequested, SessionLost, UsageReported
 from ..eventlog.ids import time_of
 from ..mailbox import letters
-from ..projections import Board, agents, fact, happened, issues, mail, runs
+from ..projections import Board, agents, happened, mail, runs
 from ..world import Spend
-from . import nodes
+from . import liveness, nodes, retries
 from .command import Command, Decide, Said
 from .hands import Hands
 
@@ -54,38 +44,8 @@ class ReadSpend(Command, frozen=True):
 
 
 def due(board: Board, now: float) -> list[Command]:
-    """Retries, unwanted and vanished sessions, accounts, dead letters."""
-    return [*_retries(board), *_sessions(board, now), *_spend(board), *_mail(board)]
-
-
-# --- another try ----------------------------------------------------------------------------------
-
-
-def _retries(board: Board) -> list[Command]:
-    """A failed attempt is tried again, until that would not help or the retries are used up: then its issue is held."""
-    settings = board[runs.State].settings
-    if settings is None:
-        return []
-    found: list[Command] = []
-    for issue in sorted(board[issues.State].live.values(), key=lambda one: one.id):
-        failed = issue.current
-        if failed is None or not failed.failure or issue.mark:
-            continue
-        if failed.assigned and not nodes.is_ours(settings, failed.assigned.node):
-            continue
-        cause = max(happened(failed.latest, kind) for kind in (WorkRejected, MergeConflicted, MergeRejected))
-        if _final(failed) or issue.failures > settings.max_retries:
-            tries = "" if _final(failed) else f" (after {issue.failures} attempts)"
-            held = IssueHeld(generation=issue.generation, reason=failed.failure + tries, attempt=failed.number)
-            found.append(Decide(issue.id, held, cause))
-        else:
-            found.append(Decide(issue.id, AttemptRetried(attempt=failed.number, reason=failed.failure), cause))
-    return found
-
-
-def _final(failed: issues.Attempt) -> bool:
-    rejected, unmerged = fact(failed.latest, WorkRejected), fact(failed.latest, MergeRejected)
-    return bool((rejected and rejected.final) or (unmerged and unmerged.final))
+    """Retries, silent, unwanted and vanished sessions, accounts, dead letters."""
+    return [*retries.due(board, now), *liveness.due(board, now), *_sessions(board, now), *_spend(board), *_mail(board)]
 
 
 # --- sessions -------------------------------------------------------------------------------------
@@ -132,7 +92,8 @@ def _mail(board: Board) -> list[Command]:
         if not nodes.sees_to(settings, letter.id):
             continue
         for dead in letters.undeliverable(board, letter):
-            notice = letters.notices(dead, letter.sent.data, letter.sent.source) if letter.sent else None
+            theirs = letter.sent if letter.sent and letter.sent.source != NAME else None
+            notice = letters.notices(dead, theirs.data, theirs.source) if theirs else None
             if notice:  # first: a kill may cut it: rather twice than never
                 found.append(Decide(notice.issue, notice, letter.id))
             found.append(Decide(letter.id, dead, letter.id))
@@ -149,6 +110,9 @@ def perform(command: Command, hands: Hands) -> list[Said]:
             return _probe(command, hands)
         case Kill():
             hands.sessions.kill(command.session)
+            return []
+        case liveness.Interrupt():
+            liveness.perform(command, hands)
             return []
         case ReadSpend():
             where = {session: (issue, attempt) for session, issue, attempt in command.known}

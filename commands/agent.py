@@ -4,19 +4,21 @@ import codecs
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 import click
 
 from ..eventlog.errors import UsageError
-from ..eventlog.events import IssueHeld, SessionKillRequested
+from ..eventlog.events import IssueHeld, SessionKillRequested, SessionProgressed
 from ..eventlog.files import Draft
 from ..eventlog.place import Place
 from ..eventlog.telling import one_line
 from ..eventlog.text import printable
 from ..mailbox import addresses, views
-from ..projections import Board, agents, issues
-from ..world import running
+from ..projections import Board, agents, fact, issues
+from ..world import clock, running
 from ..world.liveness import GONE, conditions
 from . import Home, as_json, emit, put, say, table, whoami
 
@@ -40,8 +42,8 @@ def command() -> None:
 def list_(json_: bool) -> None:
     """Every agent: what it does, since when, and its last sign of life."""
     home = Home()
-    board = home.board(("agents",))
-    rows = views.agents_view(board, conditions(home.place.runs, board))
+    board = home.board(("agents", "runs"))
+    rows = views.agents_view(board, conditions(home.place.runs, board), clock.now())
     if json_:
         emit(rows)
     elif rows:
@@ -56,14 +58,16 @@ def list_(json_: bool) -> None:
 @click.argument("name")
 @as_json
 def show(name: str, json_: bool) -> None:
-    """One agent: what it does, where its output is, and its attempts so far."""
+    """One agent: what it does, whether its process, its progress and its log are alive, and its attempts so far."""
     home = Home()
-    board = home.board(("agents",), whole=True)
+    board = home.board(("agents", "runs"), whole=True)
     attempt = _last(board, name)
-    row = next(r for r in views.agents_view(board, conditions(home.place.runs, board)) if r["name"] == attempt.agent)
+    machine = conditions(home.place.runs, board)
+    row = next(r for r in views.agents_view(board, machine, clock.now()) if r["name"] == attempt.agent)
     mine = [a for _, a in sorted(board[agents.State].attempts.items()) if a.agent == attempt.agent]
     tries = [{"issue": a.issue, "attempt": a.number, "stage": a.stage} for a in mine]
-    document = {**row, "output": _folder(home.place, attempt), "attempts": tries}
+    folder = _folder(home.place, attempt)
+    document = {**row, **_life(attempt, machine, folder), "output": folder, "attempts": tries}
     if json_:
         emit(document)
         return
@@ -103,6 +107,27 @@ def logs(name: str, follow: bool, json_: bool) -> None:
         _follow(folder, lambda: _pass_on(streams), lambda: _is_over(home, attempt))
     else:
         _pass_on(streams)
+
+
+def _life(attempt: agents.Attempt, machine: Mapping[str, str], folder: str) -> dict[str, Any]:
+    """Three facts that need not agree. `process`: runs, ending, gone or ended (empty: none began); `printed` bytes and
+    `tools` used, as its host said last; `logged`: when its raw log grew last.
+    """
+    session = attempt.sessions.get(attempt.name)
+    process = "" if session is None else "ended" if session.over else machine.get(session.id, "runs")
+    progress = fact(session.latest, SessionProgressed) if session else None
+    return {
+        "process": process,
+        "printed": progress.output if progress else 0,
+        "tools": progress.tools if progress else 0,
+        "logged": _grown(folder),
+    }
+
+
+def _grown(folder: str) -> str:
+    logs = [path for stream in _STREAMS if os.path.exists(path := os.path.join(folder, stream))]
+    written = [status.st_mtime for status in map(os.stat, logs) if status.st_size]
+    return datetime.fromtimestamp(max(written), UTC).isoformat(timespec="seconds") if written else ""
 
 
 def _last(board: Board, name: str) -> agents.Attempt:

@@ -10,7 +10,7 @@ import click
 from ..eventlog.telling import one_line
 from ..mailbox import screen, views
 from ..projections import Board, runs
-from ..world import running
+from ..world import clock, running
 from ..world.liveness import conditions
 from . import Home, as_json, emit, say
 
@@ -39,14 +39,14 @@ def command(json_: bool) -> None:
 
 def _print(board: Board, holder: running.Holder | None, machine: dict[str, str]) -> None:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 120
-    for line in screen.screen(board, _head(board, holder), machine, width):
+    for line in screen.screen(board, _head(board, holder), machine, width, clock.now()):
         say(line)
 
 
 def _document(board: Board, machine: dict[str, str], runs_now: bool) -> dict[str, Any]:
     return {
         "issues": views.counts_view(board),
-        "agents": views.agents_view(board, machine),
+        "agents": views.agents_view(board, machine, clock.now()),
         "merges": views.merges_view(board, recent=True),
         "costs": views.costs_view(board),
         "mail": views.mail_view(board, LAST_LETTERS),

@@ -428,11 +428,12 @@ class AgentInterrupted(Decision):
 
 
 class SessionKillRequested(Fact):
-    """Somebody wants the session ended, and why."""
+    """Somebody wants the session ended, and why. `failure`: the attempt has failed by that; else it is called off."""
 
     session: str
     attempt: int
     reason: str
+    failure: bool = False
 
 
 class SessionExited(Fact):

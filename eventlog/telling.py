@@ -244,7 +244,10 @@ _SENTENCES: dict[type[Fact], Callable[[Any], str]] = {
     LeaseAcquired: lambda f: f"{f.node} alone may start it, until {_when(f.until)}",
     LeaseReleased: lambda f: f"the lease {short(f.lease)} is given up",
     IssueAssigned: lambda f: f"attempt {f.attempt} to {f.agent} ({f.runtime}{', ' + f.model if f.model else ''})",
-    AttemptRetried: lambda f: f"attempt {f.attempt} failed, it may be tried again{_because(f.reason)}",
+    AttemptRetried: lambda f: (
+        f"attempt {f.attempt} failed, it may be tried again"
+        f"{f' after {_when(f.after)}' if f.after else ''}{_because(f.reason)}"
+    ),
     AttemptCancelled: lambda f: f"attempt {f.attempt} called off{_because(f.reason)}",
     WorktreePrepared: lambda f: f"attempt {f.attempt}: {f.path} on {f.branch}, cut from {_commit(f.base)}",
     WorkSecured: _secured,
@@ -257,7 +260,8 @@ _SENTENCES: dict[type[Fact], Callable[[Any], str]] = {
     SessionRequested: lambda f: f"{f.session}: asked to run ({f.kind})",
     SessionStarted: lambda f: f"{f.session}: runs ({f.kind}, pid {f.pid})",
     SessionProgressed: lambda f: (
-        f"{f.session}: {f.output} bytes printed, {many(f.tools, 'tool')} used{_because(f.note)}"
+        f"{f.session}: {f.output} bytes printed, {many(f.tools, 'tool')} used"
+        f"{f', {one_line(f.state)}' if f.state else ''}{_because(f.note)}"
     ),
     UsageReported: _used,
     SessionKillRequested: lambda f: f"{f.session}: is to end{_because(f.reason)}",

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .events import (
+    AgentInterrupted,
+    AgentNudged,
     AttemptCancelled,
     AttemptRetried,
     FindingsReported,
@@ -223,6 +225,7 @@ _NEEDS: Mapping[type[Fact], Keys] = {
         _attempt("attempt"),
     ),
     **dict.fromkeys((SessionProgressed, UsageReported, SessionKillRequested, SessionLost), _session),
+    **dict.fromkeys((AgentNudged, AgentInterrupted), _session),
     SessionExited: _ended,
     WorktreeRemoved: lambda e: (("work", e.subject, e.data.attempt, e.data.secured),),
     GateFinished: _work,

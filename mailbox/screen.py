@@ -18,9 +18,11 @@ _COMMAND = "    $ "
 _ORDER = (BLOCKED, IN_PROGRESS, OPEN, DONE)
 
 
-def screen(board: Board, head: str, conditions: Mapping[str, str] | None = None, width: int = 120) -> list[str]:
-    """The lines of the whole board under the line `head`; see `views.agents_view` for `conditions`."""
-    sections = (_issues(board), _agents(board, conditions), _merges(board), _costs(board), _mail(board))
+def screen(
+    board: Board, head: str, conditions: Mapping[str, str] | None = None, width: int = 120, now: float = 0.0
+) -> list[str]:
+    """The lines of the whole board under the line `head`; see `views.agents_view` for `conditions` and `now`."""
+    sections = (_issues(board), _agents(board, conditions, now), _merges(board), _costs(board), _mail(board))
     shown = [head, *(line for section in sections for line in section)]
     return [_cut(line, width) for line in shown]
 
@@ -51,8 +53,8 @@ def _issue_cells(board: Board, issue: issues.Issue) -> tuple[str, ...]:
     return issue.id, "waiting" if waits else _word(issue.status), issue.assignee or "-", title + (why and f": {why}")
 
 
-def _agents(board: Board, conditions: Mapping[str, str] | None) -> Iterable[str]:
-    rows = sorted(views.agents_view(board, conditions), key=lambda row: (row["state"] == views.IDLE, row["name"]))
+def _agents(board: Board, conditions: Mapping[str, str] | None, now: float) -> Iterable[str]:
+    rows = sorted(views.agents_view(board, conditions, now), key=lambda row: (row["state"] == views.IDLE, row["name"]))
     busy = sum(1 for row in rows if row["state"] != views.IDLE)
     yield f"agents  {busy} at work, {len(rows) - busy} idle"
     yield from _columns([agent_cells(row) for row in rows[:_AGENTS]])

@@ -13,7 +13,7 @@ from ..projections import Board, agents, costs, fact, happened, issues, mail, me
 from .letters import row
 
 IDLE = "idle"
-_DOING = {"agent": "working", "gate": "gating", "landing": "landing"}
+_DOING = {"gate": "gating", "landing": "landing"}
 
 
 def counts_view(board: Board) -> dict[str, int]:
@@ -44,23 +44,30 @@ def issue_row(issue: issues.Issue) -> dict[str, Any]:
     }
 
 
-def agents_view(board: Board, conditions: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+def agents_view(board: Board, conditions: Mapping[str, str] | None = None, now: float = 0.0) -> list[dict[str, Any]]:
     """Every agent there ever was, by name. `conditions`: session -> what the machine says of it (`gone`, `ending`).
 
-    `state` is assigned, prepared, starting, working, exited, secured, gating, gated, queued, landing, ending, gone or
-    idle. `since` is when the agent got its work, or became idle; `seen` is the last sign of life that it gave itself,
-    empty if it has given none. `pid` is 0 where nothing of it runs.
+    `state` is assigned, prepared, starting, working, waiting_input, rate_limited, silent, exited, secured, gating,
+    gated, queued, landing, ending, gone or idle. Who is silent is seen at `now` (Unix time), or once it was asked for a
+    sign of life. `since` is when the agent got its work, or became idle; `seen` is the last sign of life that it gave
+    itself, empty if it has given none. `pid` is 0 where nothing of it runs.
     """
     state = board[agents.State]
+    settings = board[runs.State].settings
+    nudge = settings.patience.nudge if settings else 0.0
     found = [(name, state.last(name)) for name in state.names()]
-    return [_agent_row(state, name, attempt, conditions or {}) for name, attempt in found if attempt]
+    return [
+        _agent_row(state, name, attempt, conditions or {}, state.condition(attempt, nudge, now))
+        for name, attempt in found
+        if attempt
+    ]
 
 
 def _agent_row(
-    state: agents.State, name: str, attempt: agents.Attempt, conditions: Mapping[str, str]
+    state: agents.State, name: str, attempt: agents.Attempt, conditions: Mapping[str, str], condition: str
 ) -> dict[str, Any]:
     assigned, running = attempt.assigned, running_session(attempt)
-    doing = _doing(attempt, running, conditions)
+    doing = _doing(attempt, running, conditions, condition)
     idle = doing == IDLE
     began = happened(attempt.latest, IssueAssigned)
     since = max(happened(attempt.latest, kind) for kind in agents.ENDS) if idle else began
@@ -92,14 +99,18 @@ def running_session(attempt: agents.Attempt) -> agents.Session | None:
     return min(running, key=lambda session: (session.id != attempt.name, session.id), default=None)
 
 
-def _doing(attempt: agents.Attempt, running: agents.Session | None, conditions: Mapping[str, str]) -> str:
+def _doing(
+    attempt: agents.Attempt, running: agents.Session | None, conditions: Mapping[str, str], condition: str
+) -> str:
     if running is None:
         return IDLE if attempt.ended else attempt.stage
     if running.id in conditions:
         return conditions[running.id]
     if attempt.ended:
         return "ending"
-    return _DOING.get(running.kind, "working") if running.started else "starting"
+    if not running.started:
+        return "starting"
+    return condition if running.kind == "agent" else _DOING.get(running.kind, "working")
 
 
 def _note(attempt: agents.Attempt, running: agents.Session | None, doing: str, elsewhere: str) -> str:

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..eventlog.events import (
+    AgentInterrupted,
+    AgentNudged,
     AttemptCancelled,
     AttemptRetried,
     FindingsReported,
@@ -34,6 +36,7 @@ from ..eventlog.events import (
     WorktreeRemoved,
 )
 from ..eventlog.fact import Event, Fact
+from ..eventlog.ids import time_of
 from . import F, Fold, Handler, Latest, fact, happened, keep
 
 K = TypeVar("K")
@@ -78,6 +81,12 @@ class Session(msgspec.Struct):
     def over(self) -> bool:
         """Whether it has ended, however."""
         return SessionExited in self.latest or SessionLost in self.latest
+
+    @property
+    def state(self) -> str:
+        """What it says it waits for: waiting_input or rate_limited; empty while it works."""
+        said = fact(self.latest, SessionProgressed)
+        return said.state if said else ""
 
     @property
     def killed(self) -> str:
@@ -223,6 +232,22 @@ class State(Fold):
         letter = self.wrote.get(f"{_AGENT}{attempt.agent}")
         return max(printed, letter.id if letter and letter.id > _begun(attempt) else "")
 
+    def alive(self, attempt: Attempt) -> str:
+        """The same, or that its program began; empty if it has not."""
+        session = attempt.sessions.get(attempt.name)
+        return max(self.sign(attempt), happened(session.latest, SessionStarted)) if session else ""
+
+    def condition(self, attempt: Attempt, nudge: float = 0.0, now: float = 0.0) -> str:
+        """What its running agent is, by its own word or for lack of one: waiting_input, rate_limited, silent or
+        working. Silent is who gave no sign of life for `nudge` seconds (0: for ever), or since it was asked for one.
+        """
+        session, sign = attempt.sessions.get(attempt.name), self.alive(attempt)
+        if session is None or not sign:
+            return "working"
+        asked = happened(session.latest, AgentNudged) > sign
+        silent = asked or 0 < nudge <= now - time_of(sign)
+        return session.state or ("silent" if silent else "working")
+
     def index(self, attempt: Attempt) -> None:
         """Keep `live` true after a change of the attempt: one that has not ended is live since it was made."""
         key, latest = (attempt.issue, attempt.number), attempt.latest
@@ -333,6 +358,7 @@ ON: Mapping[type[Fact], Handler] = {
     **dict.fromkeys(
         (SessionRequested, SessionStarted, SessionExited, SessionLost, SessionKillRequested), _session_fact
     ),
+    **dict.fromkeys((AgentNudged, AgentInterrupted), _session_fact),
     IssueAssigned: _assigned,
     GateFinished: _gated,
     SessionProgressed: _progressed,

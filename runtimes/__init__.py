@@ -107,6 +107,12 @@ class Reader(Protocol):
     def usage(self) -> tuple[Usage, ...]:
         """Totals so far, one entry per model."""
 
+    @property
+    def state(self) -> str:
+        """What the agent says it waits for: `waiting_input` (a person) or `rate_limited` (its provider); empty while
+        it works. What it prints next ends it.
+        """
+
     def feed(self, line: bytes) -> None:
         """Take one line of output, without its newline."""
 

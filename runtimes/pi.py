@@ -10,6 +10,7 @@ set it up.
 """
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -127,6 +128,8 @@ class Line(msgspec.Struct, frozen=True, rename="camel"):
     message: msgspec.Raw = msgspec.Raw()
 
 
+LIMITED = re.compile(r"^(?:429|529)\b|overloaded|rate.?limit|too many requests", re.IGNORECASE)
+"""Errors with which a provider asks for a pause."""
 LINE = msgspec.json.Decoder(Line)
 ANSWER = msgspec.json.Decoder(Answer)
 
@@ -142,6 +145,7 @@ class Events:
     def __init__(self) -> None:
         self.tools = 0
         self.note = ""
+        self.state = ""
         self._session = ""
         self._last: Answer | None = None
         self._text = ""
@@ -160,6 +164,8 @@ class Events:
             return
 
     def _take(self, event: Line) -> None:
+        if event.type != "entry_appended":  # it follows at once, and the pause goes on
+            self.state = ""
         match event.type:
             case "session":
                 self._session = event.id
@@ -168,6 +174,7 @@ class Events:
                 self.note = one_line(f"{event.tool_name}: {_subject(event.args)}")
             case "auto_retry_start":
                 self.note = one_line(f"trying again after: {_reason(event.error_message)}")
+                self.state = "rate_limited" if LIMITED.search(event.error_message[:4096]) else ""
             case "message_end":
                 self._answered(ANSWER.decode(event.message))
 

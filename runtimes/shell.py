@@ -1,8 +1,9 @@
 """The runtime `shell`: the issue's body is the script. Rule: the embedded default, so it needs no model and no key.
 
-The script runs in the attempt's worktree with `/bin/sh -e`; a body whose first line is `#!…` names its interpreter.
-`[runtimes.shell]` may name another shell (`binary`) and more of its options (`args`). A scout's script is as free as
-a builder's: what holds it back is that a scout's work never lands.
+The script runs in the attempt's worktree with `/bin/sh -e`; a body whose first line is `#!…` names its interpreter. A
+script that waits for a person, or for a provider that slows it down, says so with a line: `swarm: waiting for input` or
+`swarm: rate limited`. `[runtimes.shell]` may name another shell (`binary`) and more of its options (`args`). A scout's
+script is as free as a builder's: what holds it back is that a scout's work never lands.
 """
 
 from collections import deque
@@ -14,6 +15,8 @@ from . import Launch, Outcome, Task, Usage, ending, one_line
 BINARY = "/bin/sh"
 INSTALL = "nothing to install: every POSIX system has /bin/sh"
 
+STATES = {b"swarm: waiting for input": "waiting_input", b"swarm: rate limited": "rate_limited"}
+"""Lines by which a script says that it waits, until it prints another: it is not taken for one that hangs."""
 REPORT_LINES = 40
 REPORT_BYTES = 8192
 
@@ -60,6 +63,11 @@ class Lines:
         """The last line that says something."""
         shown = (one_line(line.decode(errors="replace")) for line in reversed(self._last))
         return next(filter(None, shown), "")
+
+    @property
+    def state(self) -> str:
+        """What the last line says, if it is one of `STATES`."""
+        return STATES.get(self._last[-1].strip(), "") if self._last else ""
 
     def outcome(self, code: int) -> Outcome:
         """A script is believed: 0 is success."""

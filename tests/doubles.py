@@ -148,11 +148,15 @@ class MemoryRepository(Objects):
 
 
 class ScriptedSessions:
-    """Satisfies the Protocol `Sessions`. A session begins when started, unless `slow`, and ends when a test says so."""
+    """Satisfies the Protocol `Sessions`. A session begins when started, unless `slow`, and ends when a test says so, or
+    when it is interrupted, unless it is `deaf`.
+    """
 
     def __init__(self, log: Log, slow: bool = False) -> None:
         self.specs: dict[str, SessionSpec] = {}
         self.begun: list[str] = []
+        self.interrupted: list[str] = []
+        self.deaf: set[str] = set()
         self.slow = slow
         self._log = log
         self._claimed: set[str] = set()
@@ -215,6 +219,12 @@ class ScriptedSessions:
             self._recorded.add(session)
             self._say(session, record)
         return record is not None
+
+    def interrupt(self, session: str) -> None:
+        if session in self._alive:
+            self.interrupted.append(session)
+            if session not in self.deaf:
+                self.end(session, -2, why="killed by signal 2 (SIGINT)")
 
     def kill(self, session: str) -> None:
         if session in self._alive:

@@ -39,6 +39,7 @@ class Run(msgspec.Struct):
     hosted: bool = False
     alive: bool = False
     unwanted: bool = False
+    interrupted: bool = False
     log: Log | None = None
     owed: list[Draft] = []
     record: SessionExited | None = None
@@ -77,6 +78,11 @@ class Hosts:
             self.log.append_if(lambda: [] if self._is_told(session) else drafted(run.spec, record))
         return True
 
+    def interrupt(self, session: str) -> None:
+        run = self.runs.get(session)
+        if run and run.hosted and run.alive:
+            run.interrupted = True
+
     def kill(self, session: str) -> None:
         run = self.runs.get(session)
         if run is None:
@@ -111,6 +117,9 @@ class Hosts:
     def _of_program(self, name: str, run: Run) -> Iterator[Option]:
         if run.unwanted:
             yield 2, f"{name} is ended on request", lambda: self._end(run, -15, ended_by="killed")
+        if run.interrupted:
+            yield 1, f"{name} heeds the interrupt", lambda: self._end(run, -2)
+            yield 1, f"{name} ignores the interrupt", lambda: setattr(run, "interrupted", False)
         if self._now() > run.begun + run.spec.timeout:
             yield 3, f"{name} is ended: it ran too long", lambda: self._end(run, -15, ended_by="timeout")
         elif run.steps:

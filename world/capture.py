@@ -84,6 +84,14 @@ class Account:
             self._switch_off(error)
         return self._activity
 
+    def state(self) -> str:
+        """What the program says it waits for; nothing if the reader failed, or knows nothing of waiting."""
+        try:
+            return getattr(self._reader, "state", "")
+        except Exception as error:  # noqa: BLE001 - a runtime's bug must not end the session
+            self._switch_off(error)
+        return ""
+
     def usage(self) -> tuple[Usage, ...]:
         """The totals so far; the last known ones if the reader failed."""
         try:

@@ -2,8 +2,9 @@
 
 It is started with the program's environment as its own, and lives on when whoever started it dies. It claims the folder
 before it starts anything, so a session runs once; feeds standard input; keeps the raw output up to a cap; ends the
-program after `timeout` or at a SIGTERM; ends every descendant, wherever it hid (orphans fall to a subreaper); writes
-exit.json; and appends the session's events itself. Sessions are many and short: import nothing heavy here.
+program at its limits (limits.py) or at a SIGTERM, and passes a SIGINT on to it; ends every descendant, wherever it hid
+(orphans fall to a subreaper); writes exit.json; and appends the session's events itself. Sessions are many and short:
+import nothing heavy here.
 """
 
 import ctypes
@@ -16,16 +17,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 
+import msgspec
+
 from ..eventlog.errors import NotDurable, SwarmError
 from ..eventlog.events import SessionExited, SessionProgressed, SessionStarted, UsageReported
 from ..eventlog.fact import Fact
 from ..eventlog.files import Draft, Log
 from ..eventlog.place import find
 from ..eventlog.text import head, plain, tail
-from ..runtimes import Outcome, Reader, Usage, ending, runtime
+from ..runtimes import Reader, Usage, ending, runtime
 from . import Identity, SessionSpec, node
 from .capture import Account, RawLog, Ring
 from .clock import monotonic
+from .limits import Bounds
 from .processes import descendants, identity, send
 from .program import Program, launch
 from .runfolder import ExitRecord, RunFolder, drafted
@@ -99,9 +103,9 @@ def _listen() -> int:
     os.set_blocking(wake, False)
     os.set_blocking(end, False)
     signal.set_wakeup_fd(end, warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGCHLD):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+    for number in (signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     return wake
 
@@ -166,12 +170,13 @@ class Session:
         if program.stderr >= 0:
             self._logs[program.stderr] = RawLog(folder.file("stderr.log"), spec.cap)
         self._input = memoryview(spec.stdin.encode())
-        self._begun = self._next_report = monotonic()
-        self._next_report += REPORT_EVERY
-        self._stop_at, self._kill_at = self._begun + spec.timeout, inf
+        self._begun = self._next_change = monotonic()
+        self._next_report = self._begun + REPORT_EVERY
+        self._bounds, self._kill_at = Bounds(spec, self._begun), inf
         self._code: int | None = None
-        self._ended_by = ""
+        self._ended_by = self._why = ""
         self._output = self._reported = 0
+        self._state = ""
         self._used: dict[str, Usage] = {}
         self._seconds = 0.0
         self._poll = select.poll()
@@ -209,7 +214,7 @@ class Session:
         """Serve the program until it has ended."""
         self._reap()
         while self._code is None:
-            self._serve(min(self._stop_at, self._kill_at, self._report_at()))
+            self._serve(min(inf if self._ended_by else self._bounds.next, self._kill_at, self._report_at()))
             self._enforce(monotonic())
             self._report(monotonic())
         self._seconds = monotonic() - self._begun
@@ -231,10 +236,9 @@ class Session:
         """How it went."""
         code = self._code if self._code is not None else -signal.SIGKILL
         outcome = self._account.outcome(code)
-        if self._ended_by == "timeout":
-            outcome = Outcome(False, f"it ran longer than {self._spec.timeout:g} s", outcome.report, outcome.resume)
-        elif self._ended_by:
-            outcome = Outcome(False, f"it was ended on request ({ending(code)})", outcome.report, outcome.resume)
+        if self._ended_by:
+            why = self._why or f"it was ended on request ({ending(code)})"
+            outcome = msgspec.structs.replace(outcome, ok=False, why=why)
         return SessionExited(
             session=self._spec.session,
             attempt=self._spec.attempt,
@@ -284,6 +288,8 @@ class Session:
         self._reap()
         if signal.SIGTERM in signals:
             self._stop("killed")
+        elif signal.SIGINT in signals:
+            self._signal(signal.SIGINT)
 
     def _take(self, stream: int) -> None:
         """A block of output; its end is an empty one, or EIO from a PTY that nobody holds any more."""
@@ -313,40 +319,53 @@ class Session:
             self._poll.unregister(self._program.stdin)
             os.close(self._program.stdin)
 
-    def _stop(self, ended_by: str) -> None:
-        """Ask it to end; a stopped program is woken to hear it. Whatever is left after the grace is killed."""
+    def _stop(self, ended_by: str, why: str = "", grace: bool = True) -> None:
+        """Ask it to end. Whatever is left after the grace is killed."""
         if self._ended_by or self._code is not None:
             return
-        self._ended_by = ended_by
-        self._kill_at = monotonic() + self._spec.grace
-        for number in (signal.SIGTERM, signal.SIGCONT):
+        self._ended_by, self._why = ended_by, why
+        self._kill_at = monotonic() + (self._spec.grace if grace else 0.0)
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: int) -> None:
+        """To its process group; a stopped program is woken to hear it."""
+        for each in (number, signal.SIGCONT):
             try:
-                os.killpg(self._program.pid, number)
+                os.killpg(self._program.pid, each)
             except OSError:
                 pass  # it changed its user: SIGKILL by the kernel's rules fails too, and says so in the end
 
     def _enforce(self, now: float) -> None:
-        if now >= self._stop_at:
-            self._stop_at = inf
-            self._stop("timeout")
+        self._bounds.park(bool(self._account.state()), now)
+        excess = None if self._ended_by else self._bounds.exceeded(now, self._output)
+        if excess:
+            self._stop(excess.what, excess.why, excess.grace)
         if now >= self._kill_at:
             self._kill_at = now + 0.1  # again: it may fork faster than we look
             for process in descendants(os.getpid()):
                 send(process, signal.SIGKILL)
 
     def _report_at(self) -> float:
-        return self._next_report if self._output > self._reported else inf
+        """At once when it begins to wait, or waits no more; while it waits there is nothing new to say."""
+        state = self._account.state()
+        if state != self._state:
+            return self._next_change
+        return self._next_report if self._output > self._reported and not state else inf
 
     def _report(self, now: float) -> None:
         """A sign of life, where there is one."""
         if now < self._report_at():
             return
+        state, (tools, note) = self._account.state(), self._account.activity()
         self._reported, self._next_report = self._output, now + REPORT_EVERY
-        tools, note = self._account.activity()
+        if state != self._state:
+            self._next_change = now + REPORT_EVERY  # it may change its mind with each line
         progress = SessionProgressed(
-            self._spec.session, self._spec.attempt, self._output, tools, head(plain(note), NOTE)
+            self._spec.session, self._spec.attempt, self._output, tools, head(plain(note), NOTE), state
         )
-        if not self._recorder.append(progress, *self.new_usage()):
+        if self._recorder.append(progress, *self.new_usage()):
+            self._state = state
+        else:
             self._used.clear()  # nobody heard it: say it again
 
     def _reap(self) -> bool:

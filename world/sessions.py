@@ -82,6 +82,13 @@ class HostedSessions:
             self._append_once(session, drafted(spec, *record.usage, record.exited))
         return True
 
+    def interrupt(self, session: str) -> None:
+        """Ask the session's host to send its program what Ctrl-C sends. Not running: fine."""
+        self._reap()
+        host = self._folder(session).owner()
+        if host is not None:
+            processes.send(host, signal.SIGINT)
+
     def kill(self, session: str) -> None:
         """Ask the session's host to end the program and all its children. Not running: fine.
 

@@ -72,7 +72,7 @@ def test_what_is_not_decided_has_no_reason_and_watching_leaves_nothing_behind(bu
         (coordinator, AttemptCancelled, ["_cancel"]),
         (merger, MergeQueued, ["_enqueue"]),
         (merger, MailAcked, ["due"]),
-        (watchdog, AttemptRetried, ["_retries"]),
+        (watchdog, AttemptRetried, ["due"]),
         (builder, SessionKillRequested, ["_stopped", "_kill"]),
         (builder, MergeQueued, []),
     ],
