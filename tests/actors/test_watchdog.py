@@ -1,37 +1,28 @@
-"""Watchdog: another try or not, sessions that are gone or unwanted, accounts, and letters that cannot arrive."""
+"""Watchdog: sessions that are gone or unwanted, accounts, and letters that cannot arrive."""
 
 from typing import Any
 
 import msgspec
-import pytest
 
 from swarm.actors import watchdog
 from swarm.actors.command import Decide
 from swarm.actors.watchdog import START_GRACE, Kill, Probe, ReadSpend
 from swarm.eventlog.errors import SwarmError
 from swarm.eventlog.events import (
-    AttemptCancelled,
-    AttemptRetried,
     IssueClosed,
-    IssueHeld,
-    IssueReopened,
-    IssueTaken,
     MailAcked,
     MailDeadLettered,
     MailDelivered,
     MailSent,
-    MergeConflicted,
-    MergeRejected,
     SessionKillRequested,
     SessionLost,
     SessionProgressed,
     UsageReported,
-    WorkRejected,
 )
 from swarm.eventlog.fact import Fact
 from swarm.world import SessionSpec, Spend
 
-from history import BASE, History, decided, deeds
+from history import History, decided, deeds
 
 
 def due(h: History) -> list[tuple[str, Fact]]:
@@ -42,84 +33,6 @@ def take_all(h: History) -> None:
     """Append what is due, as the ledger does."""
     for subject, fact in due(h):
         h.add(fact, subject, "watchdog")
-
-
-def fail(h: History, attempt: int, final: bool = False) -> str:
-    h.to("secured", attempt=attempt)
-    return h.add(WorkRejected(attempt, "the tests fail", final=final), "a", "builder")
-
-
-# --- another try ---
-
-
-def test_a_first_failure_is_tried_again_and_a_second_is_held(h: History) -> None:
-    generation = h.generation("a")
-    fail(h, 1)
-    assert due(h) == [("a", AttemptRetried(1, "the tests fail"))]
-    take_all(h)
-    assert due(h) == []
-    fail(h, 2)
-    assert due(h) == [("a", IssueHeld(generation, "the tests fail (after 2 attempts)", 2))]
-    take_all(h)
-    assert due(h) == []
-
-
-@pytest.mark.parametrize("retries", [0, 3])
-def test_it_is_tried_as_often_as_the_settings_say(h: History, retries: int) -> None:
-    h.run("run-2", max_retries=retries)
-    for attempt in range(1, retries + 1):
-        fail(h, attempt)
-        assert [type(fact) for _, fact in due(h)] == [AttemptRetried]
-        take_all(h)
-    fail(h, retries + 1)
-    assert [type(fact) for _, fact in due(h)] == [IssueHeld]
-
-
-def test_what_trying_again_would_not_help_is_held_at_once(h: History) -> None:
-    cause = fail(h, 1, final=True)
-    held = IssueHeld(h.generation("a"), "the tests fail", 1)
-    assert watchdog.due(h.board(), h.now) == [Decide("a", held, cause)]
-
-
-@pytest.mark.parametrize(
-    ("end", "held"),
-    [
-        (MergeConflicted(1, BASE, ["x"]), False),
-        (MergeRejected(1, "merged, the tests fail"), False),
-        (MergeRejected(1, "git is broken", final=True), True),
-    ],
-)
-def test_what_does_not_merge_is_tried_again_from_a_fresh_base_unless_that_is_final(
-    h: History, end: Fact, held: bool
-) -> None:
-    h.to("queued")
-    h.add(end, "a", "merger")
-    assert [type(fact) for _, fact in due(h)] == [IssueHeld if held else AttemptRetried]
-
-
-def test_attempts_that_were_called_off_do_not_count(h: History) -> None:
-    for attempt in range(1, 4):
-        h.to("exited", attempt=attempt)
-        h.add(AttemptCancelled(attempt, "stop"), "a")
-    fail(h, 4)
-    assert [type(fact) for _, fact in due(h)] == [AttemptRetried]
-
-
-def test_a_reopened_issue_has_all_its_tries_again(h: History) -> None:
-    fail(h, 1)
-    take_all(h)
-    fail(h, 2)
-    take_all(h)
-    h.add(IssueReopened(), "a")
-    fail(h, 3)
-    assert [type(fact) for _, fact in due(h)] == [AttemptRetried]
-
-
-@pytest.mark.parametrize("mark", [IssueClosed, IssueTaken])
-def test_what_a_person_has_closed_or_taken_is_not_tried_again(h: History, mark: Any) -> None:
-    fail(h, 1)
-    h.add(mark(h.generation("a")), "a")
-    assert due(h) == []
 
 
 # --- sessions ---

@@ -229,3 +229,35 @@ def test_the_note_names_what_a_tool_is_used_on():
         reader.feed(json.dumps({"type": "tool_execution_start", "toolName": "t", "args": args}).encode())
         assert reader.note == note
     assert reader.tools == 4
+
+
+def test_the_pause_that_the_provider_asks_for_is_a_state_until_pi_goes_on():
+    lines = (GOLDEN / "recovered-429.jsonl").read_bytes().splitlines()
+    reader, states = pi.reader(), []
+    for line in lines:
+        reader.feed(line)
+        states.append(reader.state)
+    begins = [number for number, line in enumerate(lines) if line.startswith(b'{"type":"auto_retry_start"')]
+    goes_on = [number for number, line in enumerate(lines) if line.startswith(b'{"type":"agent_start"')]
+    assert [states[number] for number in begins] == ["rate_limited"] * 2
+    for begin in begins:
+        end = min(number for number in goes_on if number > begin)
+        assert set(states[begin:end]) == {"rate_limited"}
+    assert states.count("rate_limited") == 4
+    assert states[-1] == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        ('429: {"message": "slow down"}', "rate_limited"),
+        ("529 overloaded_error", "rate_limited"),
+        ("Error: Rate limit reached", "rate_limited"),
+        ('500: {"message": "error 429 in a log"}', ""),
+        ("terminated", ""),
+    ],
+)
+def test_only_an_error_that_asks_for_a_pause_is_one(error: str, state: str):
+    reader = pi.reader()
+    reader.feed(json.dumps({"type": "auto_retry_start", "errorMessage": error}).encode())
+    assert reader.state == state

@@ -98,3 +98,24 @@ def test_the_report_is_bounded_and_keeps_its_end(task: Task):
 def test_no_escape_of_the_output_reaches_the_report(task: Task):
     outcome, _ = run(task, r"printf 'a\033]0;title\007b\033[2Jc\n'")
     assert outcome.report == "abc"
+
+
+@pytest.mark.parametrize(
+    ("lines", "state"),
+    [
+        ("", ""),
+        ("echo working", ""),
+        ("echo 'swarm: waiting for input'", "waiting_input"),
+        ("printf ' swarm: rate limited \\r\\n'", "rate_limited"),
+        ("echo 'swarm: waiting for input'; echo on", ""),
+        ("echo 'I write: swarm: rate limited'", ""),
+    ],
+)
+def test_a_script_says_that_it_waits_with_its_last_line(task: Task, lines: str, state: str):
+    launch = shell.launch(msgspec.structs.replace(task, body=lines or "true"))
+    for path, text in launch.files.items():
+        Path(path).write_text(text)
+    reader = shell.reader()
+    for line in subprocess.run(launch.argv, capture_output=True).stdout.splitlines():
+        reader.feed(line)
+    assert reader.state == state

@@ -147,3 +147,15 @@ def test_killing_ends_what_runs_and_harms_nothing_else(theatre: Theatre) -> None
     theatre.sessions.kill("unheard-of")
     assert len(theatre.events("session.exited")) == 1
     assert not theatre.sessions.settle("unheard-of")
+
+
+def test_an_interrupted_program_may_end_by_itself_and_interrupting_harms_nothing_else(theatre: Theatre) -> None:
+    theatre.begin("s")
+    theatre.sessions.interrupt("s")
+    until(lambda: theatre.events("session.exited"), what="its end")
+    until(lambda: not theatre.sessions.running("s"), what="its host to go")
+    theatre.sessions.interrupt("s")
+    theatre.sessions.interrupt("unheard-of")
+    assert len(theatre.events("session.exited")) == 1
+    assert theatre.sessions.settle("s")
+    assert not theatre.sessions.settle("unheard-of")
