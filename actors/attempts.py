@@ -111,6 +111,8 @@ def _next(board: Board, attempt: agents.Attempt) -> Command | None:
         return Prepare(attempt.issue, attempt.number, path, branch, settings.target, cause)
     if session is None:
         return None if board[runs.State].ending else _run(board, attempt, prepared)
+    if session.exited and session.exited.quota:
+        return None  # no failure of the attempt: the Watchdog tells of the provider, and calls the attempt off
     if session.over and not fact(attempt.latest, WorkSecured):
         return _stopped(attempt, session) or _secure(board, attempt, prepared)
     return None

@@ -18,6 +18,7 @@ from ..runtimes import Llm, runtime
 from ..world import clock, environment, processes, proxy
 from ..world.carrier import LogCarrier
 from ..world.door import Door
+from ..world.gauge import Machine
 from ..world.git import Git
 from ..world.logbranch import chosen
 from ..world.node import open_log
@@ -175,6 +176,7 @@ def system(
         ),
         options={name: RuntimeOptions(o.binary, tuple(o.args)) for name, o in settings.runtimes.items()},
         recipe=_recipe(settings),
+        gauge=Machine(place.worktrees),
     )
     force = msgspec.structs.replace(force, node=node_of(place, clock.entropy))
     return System(log, place.log, place.cache, hands, force, clock.now, show, clock.monotonic), log

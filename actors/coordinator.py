@@ -21,12 +21,14 @@ from ..eventlog.events import (
     MailAcked,
     MailSent,
     MergeLanded,
+    QuotaProbed,
     RunStarted,
 )
 from ..eventlog.fact import Fact
 from ..mailbox import addresses, letters
+from ..mailbox.waits import Waits, Way
 from ..projections import Board, agents, fact, happened, issues, leases, mail, runs
-from . import nodes, retries
+from . import admission, nodes, retries
 from .command import Command, Decide, Said
 from .hands import Hands
 
@@ -50,12 +52,17 @@ class Share(Command, frozen=True):
 
 
 def due(board: Board, now: float) -> list[Command]:
-    """Assignments, closings, cancellations, mail to the coordinator; and what is to be shared."""
-    return [*_close(board), *_cancel(board), *_assign(board, now), *_mail(board), *_share(board, now)]
+    """Assignments, closings, cancellations, mail to the coordinator; what is to be measured, and to be shared."""
+    decided = [*_close(board), *_cancel(board), *_assign(board, now), *_mail(board)]
+    return [*decided, *admission.due(board, now), *_share(board, now)]
 
 
 def perform(command: Command, hands: Hands) -> list[Said]:
-    """Have the log carried; the rest is decided, and there is nothing to do. What does not go through, is told once."""
+    """Measure; have the log carried; the rest is decided, and there is nothing to do. What does not go through, is told
+    once.
+    """
+    if isinstance(command, admission.Measure):
+        return admission.perform(command, hands)
     if not isinstance(command, Share):
         raise TypeError(f"the coordinator has no hands for {command}")
     words = hands.carrier.share(command.wanted) if hands.carrier else ""
@@ -68,23 +75,30 @@ def perform(command: Command, hands: Hands) -> list[Said]:
 
 
 def _assign(board: Board, now: float) -> list[Command]:
-    """What is ready goes to a free agent, the most urgent first, while there are places and the run goes on."""
+    """What is ready goes to a free agent, the most urgent first, while there are places and the run goes on; and where
+    its provider has quota, and the machine room.
+    """
     run = board[runs.State].current
     if run is None or run.started is None or run.stopping or run.held:
         return []
     free, taken = _places(board, run.started)
+    if free <= 0:
+        return []
+    ready = _ready(board, run.started, taken, now)
+    waits = Waits(board, run.started, now, [issue for issue, _ in ready])
     found: list[Command] = []
-    for issue in board[issues.State].ready():
+    for issue, lease in ready:
         if free <= 0:
             break
-        if retries.waits(issue, now):
-            continue
-        lease = nodes.lease(board, run.started, issue.id, issue.generation, now) if run.started.sync else None
-        agent = _agent(issue, taken, run.started)
-        if agent and (lease or not run.started.sync):
+        way = waits.begin(issue)
+        agent = _agent(issue, taken, run.started) if way else ""
+        if way and agent:
             taken.add(agent)
             free -= 1
-            found.append(_assignment(board, issue, agent, run.started, lease.id if lease else ""))
+            waits.begun(issue)
+            if way.probe:
+                found.append(Decide(way.provider, QuotaProbed(issue=issue.id), issue.generation))
+            found.append(_assignment(board, issue, agent, run.started, lease, way))
     return found
 
 
@@ -94,6 +108,15 @@ def begins_later(board: Board, now: float) -> bool:
     if run is None or run.stopping:
         return False
     return any(retries.waits(issue, now) for issue in board[issues.State].ready())
+
+
+def _ready(board: Board, settings: RunStarted, taken: set[str], now: float) -> list[tuple[issues.Issue, str]]:
+    """What we may begin, each with our lease on it (empty where the log is not shared): not what waits for an agent."""
+    ready = [i for i in board[issues.State].ready() if _chosen(i) not in taken and not retries.waits(i, now)]
+    if not settings.sync:
+        return [(issue, "") for issue in ready]
+    held = [(issue, nodes.lease(board, settings, issue.id, issue.generation, now)) for issue in ready]
+    return [(issue, lease.id) for issue, lease in held if lease]
 
 
 def _places(board: Board, settings: RunStarted) -> tuple[int, set[str]]:
@@ -116,9 +139,8 @@ def _agent(issue: issues.Issue, taken: set[str], settings: RunStarted) -> str:
 
     Of a shared log it says the node too: letters go by names, and those of two agents must not be one's.
     """
-    chosen = fact(issue.latest, IssueDelegated)
-    if chosen:
-        return "" if chosen.agent in taken else chosen.agent
+    if chosen := _chosen(issue):
+        return "" if chosen in taken else chosen
     role = issue.opened.role if issue.opened else "builder"
     where = f"-{settings.node[1:7]}" if settings.sync else ""
     number = 1
@@ -127,7 +149,13 @@ def _agent(issue: issues.Issue, taken: set[str], settings: RunStarted) -> str:
     return f"{role}-{number}{where}"
 
 
-def _assignment(board: Board, issue: issues.Issue, agent: str, settings: RunStarted, lease: str) -> Decide:
+def _chosen(issue: issues.Issue) -> str:
+    """The agent that a person wants to do it; empty if anybody may."""
+    chosen = fact(issue.latest, IssueDelegated)
+    return chosen.agent if chosen else ""
+
+
+def _assignment(board: Board, issue: issues.Issue, agent: str, settings: RunStarted, lease: str, way: Way) -> Decide:
     opened = issue.opened
     above = board[leases.State].takeovers(issue.id) * nodes.TURN
     assigned = IssueAssigned(
@@ -135,8 +163,8 @@ def _assignment(board: Board, issue: issues.Issue, agent: str, settings: RunStar
         generation=issue.generation,
         agent=agent,
         role=opened.role if opened else "builder",
-        runtime=(opened.runtime if opened else "") or settings.runtime,
-        model=(opened.model if opened else "") or settings.model,
+        runtime=way.runtime,
+        model=way.model,
         node=settings.node,
         lease=lease,
     )

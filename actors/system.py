@@ -19,9 +19,10 @@ from ..eventlog.events import ActorCrashed, RunStarted, RunStopped, RunStopReque
 from ..eventlog.fact import Event
 from ..eventlog.files import Log
 from ..eventlog.watcher import Watcher
+from ..mailbox import waits
 from ..projections import Board, agents, runs
 from ..world.checkpoints import Keeper
-from . import builder, coordinator, merger, scout, watchdog
+from . import admission, builder, coordinator, merger, scout, watchdog
 from .command import Decide, Said
 from .hands import Hands
 from .housekeeper import Housekeeper
@@ -61,7 +62,7 @@ class System:
     ) -> None:
         self._log, self._now, self._show, self._settings = log, now, show, settings
         self._run, self._log_dir, self._repository = hands.run, log_dir, hands.repository
-        self._carrier = hands.carrier
+        self._carrier, self._hands = hands.carrier, hands
         self._fold = Keeper(log_dir, cache, here=settings.node, owner=True)
         self._ledger = Ledger(log, self._fold, hands.run, now)
         self._staff = Staff(self._ledger, hands, now, self._crashed)
@@ -83,6 +84,7 @@ class System:
         """
         self._ledger.listeners.append(self._news.put)
         self._say(self._settings)
+        self._measure()
         ending = Ending("failed")
         try:
             with self._at_work():
@@ -113,6 +115,11 @@ class System:
                 yield
         finally:
             self._staff.dismiss()
+
+    def _measure(self) -> None:
+        """Before anything is begun; later the Coordinator has it done."""
+        for command in self._ledger.ask(admission.due):
+            self._ledger.say(coordinator.NAME, coordinator.perform(command, self._hands))
 
     def _ring(self) -> None:
         self._beat()
@@ -174,10 +181,15 @@ class System:
         self._ledger.say(NAME, wishes)
 
     def _at_rest(self, board: Board, now: float) -> bool:
-        """Whether nothing runs, here or elsewhere, and nothing is due but what led to nothing when last tried."""
+        """Whether nothing runs, here or elsewhere, nothing is due but what led to nothing when last tried, and nothing
+        waits for what comes by itself: a run of a night is to go on when there is quota again.
+        """
         if any(True for _ in board[agents.State].sessions()) or coordinator.at_work_elsewhere(board, now):
             return False
         if coordinator.begins_later(board, now):
+            return False
+        run = board[runs.State].current
+        if run and not run.stopping and waits.soon(board, now):
             return False
         due = [(actor, command) for actor in ACTORS for command in actor.due(board, now)]
         return all(not isinstance(one, Decide) and one in self._staff.waiting(actor.NAME) for actor, one in due)

@@ -11,7 +11,7 @@ from ..eventlog.ids import time_of
 from ..mailbox import letters
 from ..projections import Board, agents, happened, mail, runs
 from ..world import Spend
-from . import liveness, nodes, retries
+from . import liveness, nodes, quotas, retries
 from .command import Command, Decide, Said
 from .hands import Hands
 
@@ -44,8 +44,15 @@ class ReadSpend(Command, frozen=True):
 
 
 def due(board: Board, now: float) -> list[Command]:
-    """Retries, silent, unwanted and vanished sessions, accounts, dead letters."""
-    return [*retries.due(board, now), *liveness.due(board, now), *_sessions(board, now), *_spend(board), *_mail(board)]
+    """Providers without quota, retries, silent, unwanted and vanished sessions, accounts, dead letters."""
+    return [
+        *quotas.due(board, now),
+        *retries.due(board, now),
+        *liveness.due(board, now),
+        *_sessions(board, now),
+        *_spend(board),
+        *_mail(board),
+    ]
 
 
 # --- sessions -------------------------------------------------------------------------------------

@@ -20,15 +20,17 @@ from ..eventlog.events import (
 )
 from ..eventlog.fact import Fact
 from ..eventlog.files import Draft
-from ..mailbox import addresses, letters, views
+from ..mailbox import addresses, letters, views, waits
 from ..projections import Board, agents, fact, issues, mail
-from ..world.clock import entropy
+from ..world.clock import entropy, now
 from . import Home, as_json, body_of, emit, fitting, say, table, whoami
 
 GROUP = "Work"
 LONGEST_TITLE = 500
 STATUSES = {"closed": issues.DONE, "in-progress": issues.IN_PROGRESS, **{status: status for status in issues.STATUSES}}
 """What may be written for a status -> the status."""
+_REASONS = ("admission", "agents", "issues", "quotas", "runs")
+"""The projections that say why a ready issue is not begun."""
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -146,18 +148,20 @@ def _fresh_id(state: issues.State) -> str:
 def list_(status: str | None, label: str | None, json_: bool) -> None:
     """The issues, oldest first."""
     rested = status in (None, issues.DONE)
-    state = Home().board(("issues",), whole=rested)[issues.State]
+    home = Home()
+    state = home.board(("issues",), whole=rested)[issues.State]
     found = [issue for issue in state.known() if not status or issue.status == STATUSES[status]]
     found = [issue for issue in found if not label or label in _opened(issue).labels]
-    _print(state, found, json_, "no such issue" if state.all else "no issue yet")
+    _print(home, state, found, json_, "no such issue" if state.all else "no issue yet")
 
 
 @command.command()
 @as_json
 def ready(json_: bool) -> None:
     """What could be given to an agent now, most urgent first."""
-    state = Home().board(("issues",))[issues.State]
-    _print(state, state.ready(), json_, "nothing is ready")
+    home = Home()
+    state = home.board(("issues",))[issues.State]
+    _print(home, state, state.ready(), json_, "nothing is ready")
 
 
 @command.command()
@@ -165,7 +169,7 @@ def ready(json_: bool) -> None:
 @as_json
 def show(id: str, json_: bool) -> None:  # noqa: A002
     """All about one issue: its text, its attempts and what became of them, its letters."""
-    board = Home().board(("agents", "issues", "mail"))
+    board = Home().board(("mail", *_REASONS))
     issue = issues.find(board[issues.State], id)
     for address in (f"about:{issue.id}", f"issue:{issue.id}"):
         board[mail.State].fetch(address, "")
@@ -180,18 +184,29 @@ def _opened(issue: issues.Issue) -> IssueOpened:
     return issue.opened or IssueOpened(title="")
 
 
-def _why(state: issues.State, issue: issues.Issue) -> str:
+def _why(state: issues.State, issue: issues.Issue, waiting: str) -> str:
     """Why it does not go on, or what went wrong last; empty if nothing did."""
-    waiting = state.waiting(issue) if issue.status == issues.OPEN else []
-    return f"needs {', '.join(waiting)}" if waiting else issue.reason
+    needs = state.waiting(issue) if issue.status == issues.OPEN else []
+    if needs:
+        return f"needs {', '.join(needs)}"
+    return f"waits: {waiting}" if waiting else issue.reason
 
 
-def _print(state: issues.State, found: list[issues.Issue], json_: bool, none: str) -> None:
+def _print(home: Home, state: issues.State, found: list[issues.Issue], json_: bool, none: str) -> None:
+    why = waits.reasons(home.board(_REASONS), found, now()) if found else {}
     if json_:
-        emit([views.issue_row(issue) for issue in found])
+        emit([{**views.issue_row(issue), "waits": why.get(issue.id, "")} for issue in found])
     elif found:
         rows = [
-            (i.id, i.status, _opened(i).priority, i.assignee or "-", _opened(i).title, _why(state, i)) for i in found
+            (
+                i.id,
+                i.status,
+                _opened(i).priority,
+                i.assignee or "-",
+                _opened(i).title,
+                _why(state, i, why.get(i.id, "")),
+            )
+            for i in found
         ]
         table(rows, ("id", "status", "prio", "assignee", "title", "why"))
     else:
@@ -213,6 +228,7 @@ def _document(board: Board, issue: issues.Issue) -> dict[str, Any]:
         "by": addresses.address_of(event.source),
         "reason": issue.reason,
         "waits_for": state.waiting(issue),
+        "waits": waits.reasons(board, [issue], now()).get(issue.id, ""),
         "body": opened.body,
         "tries": [_try(issue, attempt) for attempt in tries],
         "findings": [{"attempt": number, "text": answer.text} for number, answer in found if answer],
@@ -242,7 +258,7 @@ def _about(letter: mail.Letter, issue_id: str) -> bool:
 
 def _print_whole(document: dict[str, Any]) -> None:
     say(f"{document['id']}  {document['title']}")
-    for name in ("status", "reason", "priority", "role", "runtime", "model", "assignee", "branch", "commit"):
+    for name in ("status", "waits", "reason", "priority", "role", "runtime", "model", "assignee", "branch", "commit"):
         if document[name]:
             say(f"  {name:<9} {document[name]}")
     for name in ("needs", "waits_for", "labels"):

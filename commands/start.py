@@ -12,6 +12,7 @@ from ..eventlog.errors import SwarmError, UsageError
 from ..eventlog.events import RunStarted, SessionExited, SessionStarted
 from ..eventlog.fact import Event
 from ..eventlog.telling import tell
+from ..mailbox import waits
 from ..projections import Board, agents, issues, merges, runs
 from ..world.running import Holder
 from . import Home, say
@@ -112,10 +113,12 @@ def _report(board: Board, reason: str, until_idle: bool) -> int:
     state = board[issues.State]
     counts = state.counts()
     left = [issue for issue in state.known() if issue.status != issues.DONE]
+    reasons = waits.reasons(board, left)
     say(f"{reason}: {counts[issues.DONE]} of {sum(counts.values())} issues done")
     for issue in left:
-        waits = state.waiting(issue)
-        why = issue.reason or (f"needs {', '.join(waits)}" if waits else "")
+        needs = state.waiting(issue)
+        waiting = f"waits: {reasons[issue.id]}" if issue.id in reasons else ""
+        why = waiting or issue.reason or (f"needs {', '.join(needs)}" if needs else "")
         say(
             f"  {issue.id}  {issue.status:<11}  {issue.opened.title if issue.opened else ''}{': ' + why if why else ''}"
         )

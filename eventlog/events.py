@@ -441,8 +441,9 @@ class SessionExited(Fact):
 
     `ok` is the runtime's verdict, never the exit code alone; `why` says what was wrong. `ended_by` is empty where the
     program ended by itself, else `timeout`, `killed`, `memory`, `processes`, `output` (a limit), or `missing` (it could
-    not be started). `quota`: its provider refused for lack of quota, until then (Unix time; 0: it did not). `report` is
-    the agent's last word, `tail` the end of the output, `dropped` what the cap kept out of the raw log.
+    not be started). `quota`: its provider refused for lack of quota, until then (Unix time; 0: it did not; not after
+    the end itself: it did not say until when). `report` is the agent's last word, `tail` the end of the output,
+    `dropped` what the cap kept out of the raw log.
     """
 
     session: str

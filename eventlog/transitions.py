@@ -37,6 +37,9 @@ from .events import (
     MergeRejected,
     MergeRequeued,
     MergeTested,
+    QuotaExhausted,
+    QuotaProbed,
+    QuotaResumed,
     RunStarted,
     RunStopped,
     SessionExited,
@@ -75,6 +78,7 @@ _MISSING = {
     "lease": "there is no lease {2} on {1}",
     "letter": "there is no letter {1}",
     "merge": "attempt {2} of {1} was not merged to {4:.12} on {3:.12}",
+    "quota": "{1} has never refused for lack of quota",
     "queue": "attempt {2} of {1} was never queued",
     "run": "the run {1} never started",
     "session": "session {3} of {1} was neither asked for nor started",
@@ -197,6 +201,7 @@ _SHOWS: Mapping[type[Fact], Keys] = {
     MergeTested: lambda e: _merge("test")(e) if e.data.verdict in GOOD else (),
     MergeLanded: lambda e: (("landing", e.subject, e.data.commit),),
     **dict.fromkeys((WorkRejected, MergeConflicted, MergeRejected), _attempt("failure")),
+    QuotaExhausted: lambda e: (("quota", e.subject),),
     MailSent: lambda e: (("letter", e.id),),
     Unknown: lambda e: (("letter", e.id),) if e.data.name == MailSent.type else (),  # a newer version's is one too
 }
@@ -233,6 +238,8 @@ _NEEDS: Mapping[type[Fact], Keys] = {
     **dict.fromkeys((MergePrepared, MergeRequeued, MergeConflicted, MergeRejected, LandingHeld), _attempt("queue")),
     MergeTested: _merge("merge"),
     MergeLanded: lambda e: (*_merge("test")(e), *_lease(e.subject, e.data.lease)),
+    QuotaProbed: lambda e: (("quota", e.subject), ("issue", e.data.issue)),
+    QuotaResumed: lambda e: (("quota", e.subject),),
     MailSent: lambda e: (("letter", e.data.reply_to),) if e.data.reply_to else (),
     **dict.fromkeys((MailDelivered, MailAcked, MailDeadLettered), _letter),
 }

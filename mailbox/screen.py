@@ -10,7 +10,7 @@ from ..eventlog.telling import one_line, short
 from ..eventlog.text import printable
 from ..projections import Board, issues, mail, merges
 from ..projections.issues import BLOCKED, DONE, IN_PROGRESS, OPEN
-from . import letters, views
+from . import letters, views, waits
 from .addresses import HUMAN, Reader
 
 _ISSUES, _AGENTS, _MERGES, _HELD, _LETTERS = 10, 6, 3, 2, 3
@@ -37,7 +37,9 @@ def _issues(board: Board) -> Iterable[str]:
     known = list(board[issues.State].known())
     todo = sorted((issue for issue in known if issue.status != DONE), key=_urgency)
     done = sorted((issue for issue in known if issue.status == DONE), key=lambda issue: issue.closed, reverse=True)
-    yield from _columns(_issue_cells(board, issue) for issue in (todo + done)[:_ISSUES])
+    shown = (todo + done)[:_ISSUES]
+    reasons = waits.reasons(board, shown)
+    yield from _columns(_issue_cells(board, issue, reasons.get(issue.id, "")) for issue in shown)
     yield from _more(sum(counts.values()) - _ISSUES)
 
 
@@ -46,11 +48,12 @@ def _urgency(issue: issues.Issue) -> tuple[int, int, str]:
     return _ORDER.index(issue.status), issue.opened.priority if issue.opened else 0, issue.generation
 
 
-def _issue_cells(board: Board, issue: issues.Issue) -> tuple[str, ...]:
-    waits = board[issues.State].waiting(issue) if issue.status == OPEN else []
-    why = f"needs {', '.join(waits)}" if waits else issue.reason if issue.status != DONE else ""
+def _issue_cells(board: Board, issue: issues.Issue, waiting: str) -> tuple[str, ...]:
+    needs = board[issues.State].waiting(issue) if issue.status == OPEN else []
+    reason = f"waits: {waiting}" if waiting else issue.reason if issue.status != DONE else ""
+    why = f"needs {', '.join(needs)}" if needs else reason
     title = one_line(issue.opened.title if issue.opened else "", 50)
-    return issue.id, "waiting" if waits else _word(issue.status), issue.assignee or "-", title + (why and f": {why}")
+    return issue.id, "waiting" if needs else _word(issue.status), issue.assignee or "-", title + (why and f": {why}")
 
 
 def _agents(board: Board, conditions: Mapping[str, str] | None, now: float) -> Iterable[str]:

@@ -8,6 +8,8 @@ over every file. A runtime module has
     def launch(task: Task) -> Launch             how to run it; raises UsageError if the task does not fit
     def reader() -> Reader                       reads one session's standard output, line by line
 
+(`quota.py` is none: it is what they share about providers that refuse.)
+
 Never trust the exit code alone: `Reader.outcome` is the runtime's verdict, and the orchestrator then checks the
 commits.
 """
@@ -22,6 +24,9 @@ import msgspec
 
 from ..eventlog.errors import UsageError
 from ..eventlog.text import plain
+from ..projections.quotas import provider as provider  # the runtime and the model -> who answers
+
+_SHARED = ("quota",)
 
 
 class Llm(msgspec.Struct, frozen=True):
@@ -84,12 +89,15 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The runtime's verdict on its own session. `why` is one line when not ok; `report` the agent's last word."""
+    """The runtime's verdict on its own session. `why` is one line when not ok; `report` the agent's last word. `quota`:
+    the words in which its provider refused for lack of quota, if that is why it failed.
+    """
 
     ok: bool
     why: str = ""
     report: str = ""
     resume: str = ""
+    quota: str = ""
 
 
 class Reader(Protocol):
@@ -135,7 +143,7 @@ class Runtime(Protocol):
 
 def names() -> list[str]:
     """The runtimes there are, by file name."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _SHARED)
 
 
 def runtime(name: str) -> Runtime:

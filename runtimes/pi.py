@@ -19,6 +19,7 @@ from msgspec import Meta
 from ..eventlog.errors import UsageError
 from ..eventlog.text import head, plain
 from . import Launch, Outcome, Task, Usage, ending, one_line
+from .quota import refusal
 
 BINARY = "pi"
 INSTALL = "npm install --global @earendil-works/pi-coding-agent  (needs Node.js 22.19 or newer)"
@@ -199,7 +200,15 @@ class Events:
     def outcome(self, code: int) -> Outcome:
         """Only an exit code of 0 after an answer that ended by itself is success."""
         why = self._failure(code)
-        return Outcome(ok=not why, why=why, report=head(plain(self._text), REPORT_BYTES), resume=self._session)
+        report = head(plain(self._text), REPORT_BYTES)
+        return Outcome(ok=not why, why=why, report=report, resume=self._session, quota=self._refusal())
+
+    def _refusal(self) -> str:
+        """Only the last answer counts: what was refused before, pi has tried again itself."""
+        if self._last is None or self._last.stop_reason != "error":
+            return ""
+        message = plain(self._last.error_message)
+        return one_line(message, 400) if message.startswith("429") else refusal(message.splitlines())
 
     def _failure(self, code: int) -> str:
         last = self._last

@@ -11,6 +11,7 @@ from collections import deque
 from ..eventlog.errors import UsageError
 from ..eventlog.text import plain, tail
 from . import Launch, Outcome, Task, Usage, ending, one_line
+from .quota import refusal
 
 BINARY = "/bin/sh"
 INSTALL = "nothing to install: every POSIX system has /bin/sh"
@@ -70,6 +71,13 @@ class Lines:
         return STATES.get(self._last[-1].strip(), "") if self._last else ""
 
     def outcome(self, code: int) -> Outcome:
-        """A script is believed: 0 is success."""
-        report = tail(plain(b"\n".join(self._last).decode(errors="replace")), REPORT_BYTES).strip()
-        return Outcome(ok=code == 0, why="" if code == 0 else ending(code), report=report)
+        """A script is believed: 0 is success. One that fails is often but a call of a coding agent, and its last lines
+        that one's.
+        """
+        text = plain(b"\n".join(self._last).decode(errors="replace"))
+        report = tail(text, REPORT_BYTES).strip()
+        if code == 0:
+            return Outcome(ok=True, report=report)
+        words = refusal(text.strip().splitlines())
+        why = one_line(f"{ending(code)}: {words}", 300) if words else ending(code)
+        return Outcome(ok=False, why=why, report=report, quota=words)

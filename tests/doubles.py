@@ -11,7 +11,7 @@ from swarm.actors.hands import Hands
 from swarm.eventlog.events import SessionExited, SessionStarted
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.segments import files, node_of_file, sealed_name
-from swarm.world import Checkout, Landed, Moved, Refused, Secured, SessionSpec
+from swarm.world import Checkout, Landed, Moved, Reading, Refused, Secured, SessionSpec
 from swarm.world.git import GitError
 from swarm.world.leasing import Leasing, Wish
 
@@ -300,12 +300,23 @@ class MemoryCarrier:
         return found
 
 
+class MemoryGauge:
+    """Satisfies the Protocol `Gauge`: a machine on which `reading` is free."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+
+    def read(self) -> Reading:
+        return self.reading
+
+
 def hands(
     repository: MemoryRepository,
     sessions: ScriptedSessions,
     log_dir: str,
     written: Files | None = None,
     carrier: MemoryCarrier | None = None,
+    gauge: MemoryGauge | None = None,
 ) -> Hands:
     """What actors act with, all in memory; `written` takes the private files."""
     kept = {} if written is None else written
@@ -320,4 +331,5 @@ def hands(
         write=kept.__setitem__,
         author=lambda agent: f"{agent} <{agent}@swarm.invalid>",
         carrier=carrier,
+        gauge=gauge,  # type: ignore[arg-type]
     )

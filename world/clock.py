@@ -9,6 +9,11 @@ def now() -> float:
     return time.time()
 
 
+def zone() -> float:
+    """How many seconds the machine's time is ahead of UTC now."""
+    return float(time.localtime().tm_gmtoff)
+
+
 def entropy() -> int:
     """64 random bits."""
     try:

@@ -25,10 +25,10 @@ from ..eventlog.fact import Fact
 from ..eventlog.files import Draft, Log
 from ..eventlog.place import find
 from ..eventlog.text import head, plain, tail
-from ..runtimes import Reader, Usage, ending, runtime
+from ..runtimes import Outcome, Reader, Usage, ending, one_line, quota, runtime
 from . import Identity, SessionSpec, node
 from .capture import Account, RawLog, Ring
-from .clock import monotonic
+from .clock import monotonic, now, zone
 from .limits import Bounds
 from .processes import descendants, identity, send
 from .program import Program, launch
@@ -165,7 +165,7 @@ class Session:
         wake: int,
     ) -> None:
         self._folder, self._spec, self._program, self._recorder, self._wake = folder, spec, program, recorder, wake
-        self._account, self._ring = Account(reader), Ring(BLOCK)
+        self._account, self._ring, self._errors = Account(reader), Ring(BLOCK), Ring(TAIL)
         self._logs = {program.stdout: RawLog(folder.file("stdout.log"), spec.cap)}
         if program.stderr >= 0:
             self._logs[program.stderr] = RawLog(folder.file("stderr.log"), spec.cap)
@@ -235,10 +235,11 @@ class Session:
     def verdict(self) -> SessionExited:
         """How it went."""
         code = self._code if self._code is not None else -signal.SIGKILL
-        outcome = self._account.outcome(code)
+        outcome = self._refused(self._account.outcome(code))
         if self._ended_by:
             why = self._why or f"it was ended on request ({ending(code)})"
-            outcome = msgspec.structs.replace(outcome, ok=False, why=why)
+            kept = outcome.quota if self._ended_by == "timeout" else 0.0
+            outcome = msgspec.structs.replace(outcome, ok=False, why=why, quota=kept)
         return SessionExited(
             session=self._spec.session,
             attempt=self._spec.attempt,
@@ -252,7 +253,16 @@ class Session:
             output=self._output,
             dropped=sum(log.dropped for log in self._logs.values()),
             resume=head(plain(outcome.resume), WHY),
+            quota=_until(outcome),
         )
+
+    def _refused(self, outcome: Outcome) -> Outcome:
+        """The outcome, with what a failed agent's errors say of its provider: they are plain text, whatever it is."""
+        if outcome.ok or outcome.quota or not self._spec.runtime:
+            return outcome
+        words = quota.refusal(plain(self._errors.end().decode(errors="replace")).strip().splitlines())
+        why = one_line(f"{outcome.why}: {words}", WHY)
+        return Outcome(False, why, outcome.report, outcome.resume, words) if words else outcome
 
     def new_usage(self) -> list[UsageReported]:
         """The totals that are not the ones reported last."""
@@ -304,8 +314,7 @@ class Session:
         self._output += len(data)
         self._logs[stream].take(data)
         self._ring.take(data)
-        if stream == self._program.stdout:
-            self._account.take(data)
+        (self._account if stream == self._program.stdout else self._errors).take(data)
 
     def _feed(self) -> None:
         """As much input as it takes now; closed after the last byte, or when it closed its side."""
@@ -379,6 +388,12 @@ class Session:
                 return True
             if pid == self._program.pid:
                 self._code = os.waitstatus_to_exitcode(status)
+
+
+def _until(outcome: Outcome) -> float:
+    """Until when its provider refuses (Unix time); now, if it did not say; 0 if it does not refuse."""
+    at = now()
+    return quota.until(outcome.quota, at, zone()) or float(int(at)) if outcome.quota else 0.0
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ tokens = 0              # in and out; 0: not limited
 disk_gb = 1.0
 memory_gb = 0.5
 load = 0.0              # the load of a core
-rate = 0.0              # starts a minute
+rate = 0.0              # starts a minute, evenly
 roles = { scout = 2 }   # agents of a role at once
 
 [routing]
@@ -140,6 +140,9 @@ def _check(settings: Settings) -> None:
     for name in settings.runtimes:
         if name not in known:
             raise UsageError(f"{FILE}: runtimes.{name}: there is no runtime {name!r}", _meant(name, known))
+    for name in (one.partition(":")[0] for one in settings.routing.fallback):
+        if name and name not in known:
+            raise UsageError(f"{FILE}: routing.fallback: there is no runtime {name!r}", _meant(name, known))
     if settings.start.runtime not in known:
         name = settings.start.runtime
         raise UsageError(f"{FILE}: start.runtime: there is no runtime {name!r}", _meant(name, known))

@@ -173,7 +173,7 @@ def test_eight_at_once_get_eight_ids(repo: Any, swarm: Any) -> None:
 def test_list_as_json_has_exactly_the_promised_keys(swarm: Any, new: Any) -> None:
     new()
     (row,) = swarm("issue", "list", "--json").json
-    assert list(row) == KEYS
+    assert list(row) == [*KEYS, "waits"]
     assert (row["attempts"], row["needs"], row["assignee"]) == (0, [], "")
 
 
