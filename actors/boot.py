@@ -3,7 +3,7 @@ else.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -151,7 +151,7 @@ def system(
     """The system with its real hands. The caller closes the log after the run."""
     log = open_log(place)
     carrier = _carrier(place, log, force, run) if force.sync else None
-    llm = settings.llm
+    llm, seen = settings.llm, settings.environment
     hands = Hands(
         root=place.root,
         runs=place.runs,
@@ -159,7 +159,7 @@ def system(
         run=run,
         repository=git,
         sessions=HostedSessions(place.runs, log),
-        environment=_environment,
+        environment=lambda extra: environment.of_session(os.environ, extra, seen.allow, seen.redact),
         write=environment.write_private,
         author=_author,
         spend=SpendFile(force.spend_log) if force.spend_log else None,
@@ -191,10 +191,6 @@ def _carrier(place: Place, log: Log, force: RunStarted, run: str) -> LogCarrier:
     """The way to the other clones; raises UsageError if there is no such remote."""
     door = Door(place.root, place.common)
     return LogCarrier(place, door, log, chosen(door, force.sync), force.lease, run)
-
-
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    return environment.of_session(os.environ, extra)
 
 
 def _author(agent: str) -> str:

@@ -176,11 +176,18 @@ def body_of(text: str | None, what: str = "body") -> str:
 
 
 def fitting(text: str, what: str) -> str:
-    """The text itself; raises UsageError if it is not UTF-8 or too long for a line of the log."""
+    """The text itself, from within a session without its secrets; raises UsageError if it is not UTF-8 or too long for
+    a line of the log.
+    """
     try:
-        size = len(msgspec.json.encode(text))
+        text.encode()
     except UnicodeEncodeError as error:
         raise UsageError(f"the {what} is not UTF-8, from character {error.start} on", "write it in UTF-8") from None
+    if os.environ.get("SWARM_SESSION"):
+        from ..world.redaction import Redactor
+
+        text = Redactor(os.environ).text(text)
+    size = len(msgspec.json.encode(text))
     if size > LONGEST:
         raise UsageError(
             f"the {what} takes {size:,} bytes in the log, and there is room for {LONGEST:,}",

@@ -328,7 +328,7 @@ def assign(id: str, agent: str) -> None:  # noqa: A002
 
 def _steer(prefix: str, status: str, reason: str, needs: Sequence[str] = ()) -> None:
     """Bring the issue to that status (empty: as it is), have it also wait for `needs`, and say what came of it."""
-    fitting(reason, "reason")
+    reason = fitting(reason, "reason")
     warning = ""
 
     def ask(issue: issues.Issue, state: issues.State, source: str) -> tuple[list[Fact], str]:

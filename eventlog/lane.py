@@ -14,6 +14,7 @@ from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from time import gmtime, strftime, time
 
 from .errors import NotDurable
+from .suspects import may_hold
 
 try:
     from _blake2 import blake2b  # hashlib gives the same, after loading OpenSSL
@@ -131,8 +132,7 @@ def _whoami(root: str, env: Mapping[str, str]) -> str:
         if not _NAME.issuperset(name) or not (name[0] + name[-1]).isalnum() or len(name) > 48:
             raise _Declined
         return f"agent-{name}"
-    worktrees = os.path.realpath(os.path.join(root, ".swarm", "worktrees"))
-    if os.path.realpath(os.getcwd()).startswith(worktrees + os.sep):
+    if os.path.realpath(os.getcwd()).startswith(os.path.realpath(f"{root}/.swarm/worktrees") + os.sep):
         raise _Declined
     return "human"
 
@@ -153,7 +153,7 @@ def _send(
     issue = env.get("SWARM_ISSUE", "") if env.get("SWARM_AGENT") else ""
     author = f'"source":"{_whoami(root, env).replace("-", "/", 1)}"'
     about = f',"subject":{encode_basestring(issue)}' if issue else ""
-    data, synced, node = _letter(options, issue), _is_synced(root, env), _node(log)
+    data, synced, node = _letter(options, issue, env), _is_synced(root, env), _node(log)
 
     def line(last: str, prev: str) -> tuple[str, bytes]:
         id_, at = _minted(last, node, now(), entropy())
@@ -163,7 +163,7 @@ def _send(
     return _append(os.path.join(log, f"{node}.jsonl"), line, synced) + "\n"
 
 
-def _letter(options: Mapping[str, list[str]], issue: str) -> str:
+def _letter(options: Mapping[str, list[str]], issue: str, env: Mapping[str, str]) -> str:
     """The fact as JSON, without what is as usual."""
     to = list(dict.fromkeys(options["--to"]))
     body, kind = options["--body"][-1], options.get("--type", ["event"])[-1]
@@ -171,7 +171,7 @@ def _letter(options: Mapping[str, list[str]], issue: str) -> str:
     if not set(to).issubset(_ALWAYS) or kind not in _KINDS or priority not in tuple("12345"):
         raise _Declined
     text = encode_basestring(body)
-    if body == "-" or not body.strip() or len(text.encode()) > _LONGEST_BODY:
+    if may_hold(body, env) or body == "-" or not body.strip() or len(text.encode()) > _LONGEST_BODY:
         raise _Declined
     names = ",".join(f'"{address}"' for address in to)
     unusual = f',"kind":"{kind}"' if kind != "event" else ""

@@ -21,6 +21,11 @@ class RawLog:
         except OSError:
             self._fd, self._room = -1, 0  # disk full: the program's output is worth less than the program
 
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is kept."""
+        return self._room <= 0
+
     def take(self, data: bytes) -> None:
         """Keep what there is room for."""
         kept = data[: self._room]

@@ -2,29 +2,45 @@
 accident.
 
 What is taken away: variables that would redirect an agent's git (GIT_*) or tell it that it runs inside another agent
-or terminal; and every SWARM_* but those given. What an agent may see beyond that is a later setting.
+or terminal; and every SWARM_* but those given. With `[environment] allow`, everything else too but what any program
+needs and what is allowed by its name.
 """
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..eventlog.errors import SwarmError
+from ..eventlog.suspects import LISTED
 
 _FOREIGN = ("GIT_", "SWARM_", "TMUX", "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
 _KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_SSH_COMMAND", "GIT_ASKPASS")
+_NEEDED = ("PATH", "HOME", "LANG", "LC_*", "TERM", "TMPDIR", "USER", "SHELL")
 
 
-def of_session(base: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
+def of_session(
+    base: Mapping[str, str], extra: Mapping[str, str], allow: Sequence[str] = (), redact: Sequence[str] = ()
+) -> dict[str, str]:
     """`base` without what is foreign, plus `extra`; `swarm` itself is found on PATH, after everything of the user's
     own.
+
+    `allow`: names, or beginnings as `AWS_*`; empty: all. `redact`: the variables whose values are secret besides those
+    whose names say so.
     """
     env = {name: value for name, value in base.items() if name in _KEPT or not name.startswith(_FOREIGN)}
+    if allow:
+        env = {name: value for name, value in env.items() if _is_allowed(name, (*_NEEDED, *allow))}
+    if redact:
+        env[LISTED] = ",".join(redact)
     ours = os.path.dirname(sys.executable)
     path = env.get("PATH") or os.defpath
     if ours not in path.split(os.pathsep):
         path = f"{path}{os.pathsep}{ours}"
     return {**env, **extra, "PATH": path}
+
+
+def _is_allowed(name: str, allow: Sequence[str]) -> bool:
+    return any(name.startswith(one[:-1]) if one.endswith("*") else name == one for one in allow)
 
 
 def write_private(path: str, text: str) -> None:

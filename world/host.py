@@ -32,6 +32,7 @@ from .clock import monotonic, now, zone
 from .limits import Bounds
 from .processes import descendants, identity, send
 from .program import Program, launch
+from .redaction import Redactor, Stream
 from .runfolder import ExitRecord, RunFolder, drafted
 
 BLOCK = 1 << 16
@@ -56,10 +57,12 @@ def main(run_dir: str) -> None:
         return
     if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise SwarmError("this kernel has no subreaper: children could escape")
-    recorder = Recorder(spec, lambda: open_log(spec.log_dir))
+    redactor = Redactor({os.fsdecode(name): os.fsdecode(value) for name, value in _environment().items()})
+    recorder = Recorder(spec, lambda: open_log(spec.log_dir), redactor)
     try:
         exited, usage = _run(folder, spec, recorder, wake, me, umask)
-        _conclude(folder, recorder, ExitRecord(exited, usage))
+        record = ExitRecord(redactor.fact(exited), [redactor.fact(used) for used in usage])
+        _conclude(folder, recorder, record)
     finally:
         recorder.close()
 
@@ -127,14 +130,14 @@ class Recorder:
     end an agent.
     """
 
-    def __init__(self, spec: SessionSpec, opened: Callable[[], Log]) -> None:
-        self._spec, self._opened = spec, opened
+    def __init__(self, spec: SessionSpec, opened: Callable[[], Log], redactor: Redactor) -> None:
+        self._spec, self._opened, self.redactor = spec, opened, redactor
         self._log: Log | None = None
         self._owed: list[Draft] = []
 
     def append(self, *facts: Fact, owed: bool = False) -> bool:
         """Append the facts, after those still owed. False: the log refused; what is `owed` goes with the next ones."""
-        drafts = drafted(self._spec, *facts)
+        drafts = drafted(self._spec, *map(self.redactor.fact, facts))
         try:
             self._log = self._log or self._opened()
             with suppress(NotDurable):  # it is written: said again it would be there twice
@@ -169,6 +172,7 @@ class Session:
         self._logs = {program.stdout: RawLog(folder.file("stdout.log"), spec.cap)}
         if program.stderr >= 0:
             self._logs[program.stderr] = RawLog(folder.file("stderr.log"), spec.cap)
+        self._shown = {stream: Stream(recorder.redactor) for stream in self._logs}
         self._input = memoryview(spec.stdin.encode())
         self._begun = self._next_change = monotonic()
         self._next_report = self._begun + REPORT_EVERY
@@ -229,7 +233,8 @@ class Session:
         deadline = monotonic() + DRAIN
         while self._open and monotonic() < deadline:
             self._serve(deadline)
-        for log in self._logs.values():
+        for stream, log in self._logs.items():
+            self._give(stream, self._shown[stream].end())
             log.close()
 
     def verdict(self) -> SessionExited:
@@ -249,7 +254,7 @@ class Session:
             why=head(plain(outcome.why), WHY),
             ended_by=self._ended_by,
             report=head(plain(outcome.report), REPORT),
-            tail=tail(plain(self._ring.end().decode(errors="replace")).rstrip(), TAIL),
+            tail=tail(self._recorder.redactor.text(plain(self._ring.end().decode(errors="replace"))).rstrip(), TAIL),
             output=self._output,
             dropped=sum(log.dropped for log in self._logs.values()),
             resume=head(plain(outcome.resume), WHY),
@@ -312,6 +317,12 @@ class Session:
             self._open.discard(stream)  # not closed: closing a PTY hangs up on the program
             return
         self._output += len(data)
+        shown = self._shown[stream]
+        # Of a flood, only the end is looked at that goes into an event.
+        self._give(stream, shown.let_go() + data if self._logs[stream].full else shown.take(data))
+
+    def _give(self, stream: int, data: bytes) -> None:
+        """Output without secrets, for all who keep some of it."""
         self._logs[stream].take(data)
         self._ring.take(data)
         (self._account if stream == self._program.stdout else self._errors).take(data)

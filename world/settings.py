@@ -107,6 +107,7 @@ from ..eventlog.errors import UsageError
 from .tables import Settings
 
 FILE = "swarm.toml"
+_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 
 def load(root: str) -> Settings:
@@ -153,9 +154,13 @@ def _check(settings: Settings) -> None:
     address = settings.llm.base_url
     if address and not re.match("https?://[^/]", address):
         raise UsageError(f"{FILE}: llm.base_url: expected an http:// or https:// address, got {json.dumps(address)}")
-    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", settings.llm.key_env):
+    if not _VARIABLE.fullmatch(settings.llm.key_env):
         # Not shown: this is where a key is pasted by mistake.
         raise UsageError(f"{FILE}: llm.key_env: expected the name of an environment variable, not a key")
+    for key, names in (("allow", settings.environment.allow), ("redact", settings.environment.redact)):
+        if not all(_VARIABLE.fullmatch(name.removesuffix("*") if key == "allow" else name) for name in names):
+            what = "names of environment variables" + (", or beginnings as AWS_*" if key == "allow" else "")
+            raise UsageError(f"{FILE}: environment.{key}: expected {what}", f"mend environment.{key} in {FILE}")
 
 
 # --- words for an error ---------------------------------------------------------------------------

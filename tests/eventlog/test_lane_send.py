@@ -61,6 +61,29 @@ def test_any_other_letter_is_left_to_the_whole_command_line(place: Place, files:
     assert not taken(place, files, ["mail", "send", *words], KIM)
 
 
+SESSION = KIM | {"SWARM_SESSION": "sw-a-1", "MY_TOKEN": "correct+horse", "GIT_AUTHOR_NAME": "builder-1"}
+
+
+@pytest.mark.parametrize(
+    ("body", "may_hold"),
+    [
+        ("builder-1 is done with src/parser.py: 12 of 12 are green", False),
+        ("it is correct+horse", True),
+        ("it is correct%2Bhorse", True),
+        ("it is Y29ycmVjdCtob3JzZQ==", True),
+        ("it is ghp_" + "a1B2" * 9, True),
+        ("it is gh\x1b[0mp_" + "a1B2" * 9, True),
+        ("the token is missing", True),
+    ],
+)
+def test_what_may_hold_a_secret_is_left_to_it_in_a_session(
+    place: Place, files: Files, body: str, may_hold: bool
+) -> None:
+    words = ["mail", "send", "--to", "human", "--body", body]
+    assert taken(place, files, words, SESSION) is not may_hold
+    assert taken(place, files, words, {**SESSION, "SWARM_SESSION": ""})
+
+
 @pytest.mark.parametrize("name", ["Kim", "k_", "-", "agent-", "a" * 49, "kim\n", "a b"])
 def test_who_cannot_be_an_agent_is_left_to_it(place: Place, files: Files, name: str) -> None:
     assert not taken(place, files, SEND, NONE | {"SWARM_AGENT": name})

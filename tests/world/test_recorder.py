@@ -9,6 +9,7 @@ from swarm.eventlog.files import FSYNC, Log
 from swarm.eventlog.tail import read_all
 from swarm.world import SessionSpec, clock
 from swarm.world.host import Recorder
+from swarm.world.redaction import Redactor
 
 
 class Failing(type(REAL)):
@@ -38,7 +39,7 @@ def recorder(folder: Path, disk: Failing) -> Recorder:
     spec = SessionSpec(
         session="s", issue="sw-a", attempt=1, kind="agent", argv=[], cwd="/", run_dir="/", log_dir=str(folder)
     )
-    return Recorder(spec, lambda: Log(str(folder), "n1", clock.now, clock.entropy, FSYNC, disk))
+    return Recorder(spec, lambda: Log(str(folder), "n1", clock.now, clock.entropy, FSYNC, disk), Redactor({}))
 
 
 def sign(note: str) -> SessionProgressed:

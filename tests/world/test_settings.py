@@ -77,6 +77,11 @@ def test_the_sample_in_the_docs_is_valid(tmp_path: Path):
         ('[start]\nmax_agents = "four"', 'start.max_agents: expected int, got str ("four")'),
         ("[start]\nmax_agents = '4'", 'start.max_agents: expected int, got str ("4")'),
         ("[start]\nmax_agents = 2.5", "start.max_agents: expected int, got float (2.5)"),
+        (
+            '[environment]\nallow = ["AWS_*", "A-B"]',
+            "environment.allow: expected names of environment variables, or beg",
+        ),
+        ('[environment]\nredact = ["AWS_*"]', "environment.redact: expected names of environment variables"),
         ("[start]\nmax_agents = true", "start.max_agents: expected int, got bool (true)"),
         ("[start]\nmax_agents = 0", "start.max_agents: expected int >= 1 (0)"),
         ("[start]\nmax_agents = 1001", "start.max_agents: expected int <= 1000 (1001)"),
