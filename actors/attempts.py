@@ -1,4 +1,5 @@
-"""The steps that every attempt shares, whoever does it: prepare, run, secure, remove. Builder and Scout use them.
+"""The steps that every attempt shares, whoever does it: prepare, run, secure, remove. Builder and Scout use them;
+workspace.py has what is run in the worktree besides.
 
 Rule: nothing is removed that was not secured, and each step is due exactly as long as its fact is missing.
 """
@@ -19,10 +20,11 @@ from ..eventlog.text import head
 from ..projections import Board, agents, fact, happened, issues, runs
 from ..runtimes import Task, names, runtime
 from ..world import SessionSpec
-from . import retries
+from . import gates, retries, workspace
 from .command import Command, Decide, Said, Step
 from .hands import Hands, RuntimeOptions
 from .prompt import compose
+from .workspace import Chore, RejectSetup
 
 WORKTREES = ".swarm/worktrees"
 _INTERRUPTED = (-2, 130)
@@ -30,12 +32,13 @@ _INTERRUPTED = (-2, 130)
 
 
 class Prepare(Step, frozen=True):
-    """Cut a worktree for the attempt from the target's tip."""
+    """Cut a worktree for the attempt from the target's tip. `taken`: the ports that others have; None: it gets none."""
 
     path: str
     branch: str
     target: str
     cause: str
+    taken: tuple[int, ...] | None = None
 
 
 class Run(Step, frozen=True):
@@ -51,6 +54,7 @@ class Run(Step, frozen=True):
     output: str
     path: str
     cause: str
+    port: int = 0
 
 
 class Secure(Step, frozen=True):
@@ -108,8 +112,12 @@ def _next(board: Board, attempt: agents.Attempt) -> Command | None:
         branch = f"swarm/{attempt.agent}/{attempt.name}"
         path = f"{WORKTREES}/{attempt.name}"
         cause = _newest(attempt)
-        return Prepare(attempt.issue, attempt.number, path, branch, settings.target, cause)
+        taken = workspace.taken(board) if settings.ports else None
+        return Prepare(attempt.issue, attempt.number, path, branch, settings.target, cause, taken)
     if session is None:
+        first = workspace.before(board, attempt, prepared, _newest(attempt))
+        if first is not None:
+            return next(iter(first), None)
         return None if board[runs.State].ending else _run(board, attempt, prepared)
     if session.exited and session.exited.quota:
         return None  # no failure of the attempt: the Watchdog tells of the provider, and calls the attempt off
@@ -137,6 +145,7 @@ def _run(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared) -> R
         output,
         prepared.path,
         _newest(attempt),
+        prepared.port,
     )
 
 
@@ -199,10 +208,13 @@ def _ending(board: Board, attempt: agents.Attempt) -> Command | None:
     running = [session for session in attempt.sessions.values() if not session.over]
     if prepared is None or fact(attempt.latest, WorktreeRemoved):
         return _kill(attempt, running)
-    if running:
-        return _kill(attempt, running)
+    if working := [session for session in running if session.kind != workspace.CLEANUP]:
+        return _kill(attempt, working)
     if secured is None:
         return _secure(board, attempt, prepared)
+    last = workspace.after(board, attempt, prepared, _newest(attempt))
+    if last is not None:
+        return next(iter(last), None)
     elsewhere = MergeLanded in attempt.latest or secured.ref != f"refs/heads/{prepared.branch}"
     branch = prepared.branch if elsewhere else ""
     recycle = not any(session.lost for session in attempt.sessions.values())
@@ -238,6 +250,8 @@ def perform(command: Command, hands: Hands) -> list[Said]:
             return _do_run(command, hands)
         case Secure():
             return _do_secure(command, hands)
+        case Chore() | RejectSetup():
+            return workspace.perform(command, hands)
         case Remove():
             hands.repository.remove(command.path, command.secured, recycle=command.recycle)
             if command.branch:
@@ -250,8 +264,25 @@ def perform(command: Command, hands: Hands) -> list[Said]:
 def _do_prepare(command: Prepare, hands: Hands) -> list[Said]:
     base = hands.repository.tip(command.target)
     hands.repository.prepare(command.path, command.branch, base)
-    made = WorktreePrepared(attempt=command.attempt, path=command.path, branch=command.branch, base=base)
+    notes = _furnish(command, hands, base)
+    port = hands.gauge.ports(command.taken) if hands.gauge and command.taken is not None else 0
+    if command.taken is not None and not port:
+        notes.append("there are no ten free ports")
+    made = WorktreePrepared(command.attempt, command.path, command.branch, base, port, notes=notes)
     return [Said(command.issue, made, command.cause)]
+
+
+def _furnish(command: Prepare, hands: Hands, base: str) -> list[str]:
+    """What the recipe copies and links. Where that is refused, there is no worktree: nobody would remove it."""
+    recipe = hands.recipe
+    if not (recipe.copy or recipe.link):
+        return []
+    try:
+        return hands.repository.furnish(command.path, recipe.copy, recipe.link)
+    except SwarmError:
+        hands.repository.remove(command.path, base, recycle=True)
+        hands.repository.delete_branch(command.branch, base)
+        raise
 
 
 def _do_run(command: Run, hands: Hands) -> list[Said]:
@@ -276,6 +307,7 @@ def _session(command: Run, hands: Hands, session: str) -> tuple[SessionSpec, dic
         command.agent,
         failure=command.failure,
         output=command.output,
+        port=command.port,
     )
     task = Task(
         session=session,
@@ -326,7 +358,7 @@ def _session(command: Run, hands: Hands, session: str) -> tuple[SessionSpec, dic
         "GIT_COMMITTER_NAME": name,
         "GIT_COMMITTER_EMAIL": email.rstrip(">"),
     }
-    return spec, {**who, **launch.env}
+    return spec, {**who, **gates.ports(command.port), **launch.env}
 
 
 def _do_secure(command: Secure, hands: Hands) -> list[Said]:
@@ -356,6 +388,8 @@ def refused(command: Command, error: SwarmError) -> list[Said]:
     """The world refused a step: the attempt ends with the world's words, unless it has ended anyway."""
     if isinstance(command, Remove) or (isinstance(command, Secure) and command.ended):
         return []
+    if isinstance(command, Chore):
+        return workspace.refused(command, error, words(error))
     if isinstance(command, Prepare | Run | Secure):
         rejected = WorkRejected(attempt=command.attempt, reason=words(error), detail=error.hint)
         return [Said(command.issue, rejected, command.cause)]

@@ -110,6 +110,9 @@ def _policies(settings: Settings) -> dict[str, Any]:
         ),
         "fallback": [Fallback(*one.split(":", 1)) for one in settings.routing.fallback],
         "keep_failed": seconds(settings.workspace.keep_failed),
+        "setup": settings.workspace.setup,
+        "cleanup": settings.workspace.cleanup,
+        "ports": settings.workspace.ports,
     }
 
 

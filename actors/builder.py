@@ -36,6 +36,7 @@ class StartGate(Step, frozen=True):
     commit: str
     gate: Gate
     cause: str
+    port: int = 0
 
 
 class JudgeGate(Step, frozen=True):
@@ -83,7 +84,8 @@ def _gate(run: runs.Run, attempt: agents.Attempt, secured: WorkSecured, gate: Ga
         prepared = fact(attempt.latest, WorktreePrepared)
         if run.held or run.ending:
             return None
-        return StartGate(*where, name, prepared.path if prepared else "", secured.commit, gate, cause)
+        path, port = (prepared.path, prepared.port) if prepared else ("", 0)
+        return StartGate(*where, name, path, secured.commit, gate, cause, port)
     if session.over:
         said = gates.verdict(session, gate.command)
         hold = said.word == gates.BROKEN and gates.broken(attempt, stem, run.began, gate.command) >= gates.TRIES
@@ -122,7 +124,7 @@ def _start(command: StartGate, hands: Hands) -> list[Said]:
         command.cause,
         command.gate.timeout,
     )
-    return [gates.start(hands, gate)]
+    return [gates.start(hands, gate, command.port)]
 
 
 def _judge(command: JudgeGate, hands: Hands) -> list[Said]:

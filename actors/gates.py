@@ -26,6 +26,7 @@ KILLED = (-9, -15, 128 + 9, 128 + 15)
 """Exit codes of a program that was killed from outside (mostly for want of memory), and of a shell that saw it."""
 WHOLE = 4096
 """Output of at most so many bytes is in its event as a whole."""
+PORTS = 10
 
 
 def chosen(settings: RunStarted, when: str) -> list[Gate]:
@@ -122,9 +123,14 @@ def spec(
     )
 
 
-def start(hands: Hands, gate: SessionSpec) -> Said:
-    """Run the gate; what is to be said of that."""
-    env = hands.environment({"SWARM_ISSUE": gate.issue, "SWARM_SESSION": gate.session})
+def ports(first: int) -> dict[str, str]:
+    """The variables that tell a session its ten ports; none for 0."""
+    return {f"SWARM_PORT_{number}": str(first + number) for number in range(PORTS)} if first else {}
+
+
+def start(hands: Hands, gate: SessionSpec, port: int = 0) -> Said:
+    """Run the gate; what is to be said of that. `port`: the first of the worktree's ten, if it has some."""
+    env = hands.environment({"SWARM_ISSUE": gate.issue, "SWARM_SESSION": gate.session, **ports(port)})
     host = hands.sessions.start(gate, env)
     asked = SessionRequested(session=gate.session, attempt=gate.attempt, kind=gate.kind, host_pid=host)
     return Said(gate.issue, asked, gate.causationid)

@@ -33,12 +33,23 @@ def cut(text: str, size: int) -> str:
     return text[: room // 3] + note + text[room // 3 - room :]
 
 
-def compose(issue: str, title: str, body: str, role: str, agent: str, failure: str = "", output: str = "") -> str:
-    """The prompt of one attempt. `failure` and `output` say what became of the attempt before, if there was one."""
+PORTS = """\
+The ports {first} to {last} of this machine are yours alone, also as SWARM_PORT_0 to SWARM_PORT_9 in the environment.
+Whatever you start that listens, have it listen there: others work beside you."""
+
+
+def compose(
+    issue: str, title: str, body: str, role: str, agent: str, failure: str = "", output: str = "", port: int = 0
+) -> str:
+    """The prompt of one attempt. `failure` and `output` say what became of the attempt before, if there was one;
+    `port` is the first of its ten ports, 0 if it has none.
+    """
     parts = [f"# {printable(title)}", printable(body).strip(), SCOUT if role == "scout" else BUILDER]
     if failure:
         again = f"This was tried before and failed: {cut(printable(failure), LESSON // 4)}"
         evidence = cut(printable(output).strip(), LESSON - len(again))
         parts += [again, evidence]
+    if port:
+        parts.append(PORTS.format(first=port, last=port + 9))
     parts += [MAIL, f"You are {agent}; the task is {issue}."]
     return "\n\n".join(part for part in parts if part) + "\n"

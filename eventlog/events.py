@@ -106,7 +106,8 @@ class RunStarted(Fact):
 
     `sync`: the remote that carries the log to other clones, empty if it is this clone's alone; `lease`: how long a
     lease on an issue lasts then. `alerts`: the channels there are (hook, slack, command). `keep_failed`: how long what
-    a failed attempt left stays on disk.
+    a failed attempt left stays on disk. `setup` and `cleanup` are run in each worktree, before the agent and before the
+    worktree goes; `ports`: each has ten of its own.
     """
 
     pid: int
@@ -132,6 +133,9 @@ class RunStarted(Fact):
     fallback: list[Fallback] = []
     alerts: list[str] = []
     keep_failed: float = 604_800.0
+    setup: str = ""
+    cleanup: str = ""
+    ports: bool = False
 
 
 class RunStopRequested(Fact):
@@ -265,7 +269,8 @@ class AttemptCancelled(Decision):
 
 class WorktreePrepared(Fact):
     """The attempt has a worktree at `path` (relative to the repository), on `branch`, cut from `base`. `port`: the
-    first of its ten, 0 if it has none. `work`: the commit that the branch begins with, if not `base`.
+    first of its ten, 0 if it has none. `work`: the commit that the branch begins with, if not `base`. `notes`: what
+    it was to have and has not, in words.
     """
 
     attempt: int
@@ -274,6 +279,7 @@ class WorktreePrepared(Fact):
     base: str
     port: int = 0
     work: str = ""
+    notes: list[str] = []
 
 
 class WorkSecured(Fact):

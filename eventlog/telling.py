@@ -164,6 +164,11 @@ def _opened(fact: IssueOpened) -> str:
     return one_line(fact.title) + (f" ({', '.join(extra)})" if extra else "")
 
 
+def _prepared(fact: WorktreePrepared) -> str:
+    words = f"attempt {fact.attempt}: {fact.path} on {fact.branch}, cut from {_commit(fact.base)}"
+    return "; ".join([words, *(one_line(note) for note in fact.notes[:5])])
+
+
 def _secured(fact: WorkSecured) -> str:
     if not fact.commits:
         return f"attempt {fact.attempt}: nothing was left to keep"
@@ -249,7 +254,7 @@ _SENTENCES: dict[type[Fact], Callable[[Any], str]] = {
         f"{f' after {_when(f.after)}' if f.after else ''}{_because(f.reason)}"
     ),
     AttemptCancelled: lambda f: f"attempt {f.attempt} called off{_because(f.reason)}",
-    WorktreePrepared: lambda f: f"attempt {f.attempt}: {f.path} on {f.branch}, cut from {_commit(f.base)}",
+    WorktreePrepared: _prepared,
     WorkSecured: _secured,
     WorkRejected: lambda f: (
         f"attempt {f.attempt} goes no further{_because(f.reason)}"

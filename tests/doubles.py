@@ -2,12 +2,13 @@
 pass `tests/world/test_contracts.py`; beyond that they only offer what agents, hosts and persons do.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from swarm.actors.hands import Hands
+from swarm.eventlog.errors import UsageError
 from swarm.eventlog.events import SessionExited, SessionStarted
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.segments import files, node_of_file, sealed_name
@@ -22,16 +23,19 @@ ROOT = "/repository"
 
 
 class Worktree(msgspec.Struct):
-    """A folder: the commit it was put at, the branch it has checked out (empty: none), and what lies in it now."""
+    """A folder: the commit it was put at, the branch it has checked out (empty: none), and what lies in it now, that
+    git ignores besides.
+    """
 
     head: str
     branch: str
     files: Files
+    ignored: Files = {}
 
 
 class MemoryRepository(Objects):
     """Satisfies the Protocol `Repository`. `moves` are the targets' moves; `dirty` is what lies in the person's
-    checkout, `home` the branch that is checked out there.
+    checkout, `ignored` what lies there that git ignores, `home` the branch that is checked out there.
     """
 
     def __init__(self, files: Mapping[str, str], branch: str = "main") -> None:
@@ -41,6 +45,7 @@ class MemoryRepository(Objects):
         self.worktrees: dict[str, Worktree] = {}
         self.moves: list[str] = []
         self.dirty: set[str] = set()
+        self.ignored: Files = {}
         self.refs[f"refs/heads/{branch}"] = self._keep((), dict(files), "start")
 
     # --- what agents and persons do ---
@@ -83,6 +88,16 @@ class MemoryRepository(Objects):
 
     def _laid_out(self, tip: str, work: str, resolve: bool) -> Files:
         return dict(self._merged(tip, work)[0] if resolve else self.files(tip))
+
+    def furnish(self, path: str, copy: Sequence[str], link: Sequence[str]) -> list[str]:
+        there = self.worktrees[path]
+        for name in (*copy, *link):
+            if name in there.files:
+                raise UsageError(f"{name} is in git")
+            if name in self.dirty:
+                raise UsageError(f"{name} would be committed: git does not ignore it")
+        there.ignored |= {name: self.ignored[name] for name in (*copy, *link) if name in self.ignored}
+        return [f"there is no {name}" for name in (*copy, *link) if name not in self.ignored]
 
     def secure(
         self,
@@ -300,14 +315,26 @@ class MemoryCarrier:
         return found
 
 
-class MemoryGauge:
-    """Satisfies the Protocol `Gauge`: a machine on which `reading` is free."""
+ROOMY = Reading(disk=10**12, memory=10**12, load=0.0)
 
-    def __init__(self, reading: Reading) -> None:
+
+class MemoryGauge:
+    """Satisfies the Protocol `Gauge`: a machine on which `reading` is free, and where `listening` are taken."""
+
+    def __init__(self, reading: Reading = ROOMY, listening: Iterable[int] = ()) -> None:
         self.reading = reading
+        self.listening = set(listening)
+        self.given: set[int] = set()
 
     def read(self) -> Reading:
         return self.reading
+
+    def ports(self, taken: Sequence[int]) -> int:
+        for block in range(20_000, 20_100, 10):
+            if block not in taken and not self.given & {block} and not self.listening & set(range(block, block + 10)):
+                self.given.add(block)
+                return block
+        return 0
 
 
 def hands(
@@ -331,5 +358,5 @@ def hands(
         write=kept.__setitem__,
         author=lambda agent: f"{agent} <{agent}@swarm.invalid>",
         carrier=carrier,
-        gauge=gauge,  # type: ignore[arg-type]
+        gauge=gauge,
     )

@@ -117,6 +117,13 @@ class Repository(Protocol):
         the files are those of the merge of `work` into it, with git's marks where they conflict.
         """
 
+    def furnish(self, path: str, copy: Sequence[str], link: Sequence[str]) -> list[str]:
+        """Give the worktree copies of, and links to, these files and folders of the person's checkout, which git must
+        ignore; again is harmless. Returns what could not be had, in words.
+
+        Raises UsageError for what is not in the repository, what git has anyway, and what it does not ignore.
+        """
+
     def secure(
         self,
         path: str,

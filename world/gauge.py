@@ -1,20 +1,28 @@
 """What is free on this machine. Rule: a look takes microseconds and never raises; what it cannot see hinders nobody."""
 
 import os
+from collections.abc import Sequence
 from sys import maxsize
 
 from . import Reading
+from .ports import Ports
 
 
 class Machine:
     """Satisfies the Protocol `Gauge`. `folder` (absolute) is where the worktrees are, or will be."""
 
     def __init__(self, folder: str) -> None:
-        self._folder = folder
+        self._folder, self._ports = folder, Ports()
 
     def read(self) -> Reading:
         """What is free now: of the disk, what is left to those who are not root."""
         return Reading(disk=self._disk(), memory=_memory(), load=_load())
+
+    def ports(self, taken: Sequence[int]) -> int:
+        """The first of ten ports on which nobody listens, none of them in the tens that begin at `taken`; 0 if there
+        are none.
+        """
+        return self._ports.free_block(taken)
 
     def _disk(self) -> int:
         folder = self._folder

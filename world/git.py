@@ -9,6 +9,7 @@ stacking.py    branches, one on top of the other; what would conflict
 reverting.py   what landed, taken out again
 landing.py     moving the target
 looking.py     the person's checkout
+workspace.py   what a worktree gets that is not in git
 """
 
 import re
@@ -33,6 +34,7 @@ from . import (
     reverting,
     securing,
     stacking,
+    workspace,
     worktrees,
 )
 from .door import Door, GitError
@@ -111,6 +113,11 @@ class Git:
         """A worktree at `path` on the new branch, cut from `base`, or from `work`, or with the merge of both in it."""
         _check_ids(base, *_given(work, resolve))
         worktrees.prepare(self._door, path, branch, base, work, resolve)
+
+    @in_words()
+    def furnish(self, path: str, copy: Sequence[str], link: Sequence[str]) -> list[str]:
+        """Give the worktree copies of, and links to, what lies in the person's checkout and is not in git."""
+        return workspace.furnish(self._door, path, copy, link)
 
     @in_words()
     def secure(

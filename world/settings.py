@@ -118,6 +118,7 @@ def load(root: str) -> Settings:
     except msgspec.ValidationError as error:
         raise _explained(error, document) from None
     _check(settings)
+    _check_paths(settings, root)
     return settings
 
 
@@ -151,6 +152,11 @@ def _check(settings: Settings) -> None:
     for name in gates:
         if gates.count(name) > 1:
             raise UsageError(f"{FILE}: gates: two of them have the name {name!r}", "give each a name of its own")
+    _check_words(settings)
+
+
+def _check_words(settings: Settings) -> None:
+    """Addresses, and names of variables."""
     address = settings.llm.base_url
     if address and not re.match("https?://[^/]", address):
         raise UsageError(f"{FILE}: llm.base_url: expected an http:// or https:// address, got {json.dumps(address)}")
@@ -161,6 +167,32 @@ def _check(settings: Settings) -> None:
         if not all(_VARIABLE.fullmatch(name.removesuffix("*") if key == "allow" else name) for name in names):
             what = "names of environment variables" + (", or beginnings as AWS_*" if key == "allow" else "")
             raise UsageError(f"{FILE}: environment.{key}: expected {what}", f"mend environment.{key} in {FILE}")
+
+
+def _check_paths(settings: Settings, root: str) -> None:
+    """What a worktree is to get must be the repository's own."""
+    for key, paths in (("copy", settings.workspace.copy), ("link", settings.workspace.link)):
+        for path in paths:
+            if wrong := astray(root, path):
+                raise UsageError(
+                    f"{FILE}: workspace.{key}: {json.dumps(path)} {wrong}", "name files and folders of this repository"
+                )
+
+
+def astray(root: str, path: str) -> str:
+    """Why the path is none of a file or folder in the repository at `root`, apart from git's and the swarm's own;
+    empty if it is one, or would be.
+    """
+    if not path or os.path.isabs(path) or ".." in path.split("/") or "\0" in path:
+        return "is no path within the repository"
+    root = os.path.realpath(root)
+    for full in (os.path.normpath(os.path.join(root, path)), os.path.realpath(os.path.join(root, path))):
+        inner = os.path.relpath(full, root).split("/")
+        if inner[0] == "..":
+            return "leads out of the repository by a symbolic link"
+        if inner[0] in (".", ".git", ".swarm"):
+            return "is not for worktrees"
+    return ""
 
 
 # --- words for an error ---------------------------------------------------------------------------
