@@ -1,29 +1,29 @@
 """The steps that every attempt shares, whoever does it: prepare, run, secure, remove. Builder and Scout use them;
-workspace.py has what is run in the worktree besides.
+launching.py starts the agent, workspace.py what is run in the worktree besides, endings.py has what comes last.
 
 Rule: nothing is removed that was not secured, and each step is due exactly as long as its fact is missing.
 """
 
-from ..eventlog.errors import SwarmError, UsageError
+from ..eventlog.errors import SwarmError
 from ..eventlog.events import (
     AgentInterrupted,
     AttemptCancelled,
-    MergeLanded,
+    CheckoutSeen,
+    ConflictResolved,
     SessionKillRequested,
-    SessionRequested,
     WorkRejected,
     WorkSecured,
     WorktreePrepared,
     WorktreeRemoved,
 )
-from ..eventlog.text import head
+from ..eventlog.fact import Fact
 from ..projections import Board, agents, fact, happened, issues, runs
-from ..runtimes import Task, names, runtime
-from ..world import SessionSpec
-from . import gates, retries, workspace
-from .command import Command, Decide, Said, Step
-from .hands import Hands, RuntimeOptions
-from .prompt import compose
+from ..runtimes import names, runtime
+from ..world import Secured
+from . import endings, launching, leaks, workspace
+from .command import Command, Decide, Said, Step, words
+from .hands import Hands
+from .launching import Run
 from .workspace import Chore, RejectSetup
 
 WORKTREES = ".swarm/worktrees"
@@ -32,33 +32,24 @@ _INTERRUPTED = (-2, 130)
 
 
 class Prepare(Step, frozen=True):
-    """Cut a worktree for the attempt from the target's tip. `taken`: the ports that others have; None: it gets none."""
+    """Cut a worktree for the attempt from the target's tip, or begin it with `work`: with `resolve`, as a merge of that
+    into the target that does not merge. `taken`: the ports that others have; None: it gets none.
+    """
 
     path: str
     branch: str
     target: str
     cause: str
     taken: tuple[int, ...] | None = None
-
-
-class Run(Step, frozen=True):
-    """Start the agent in its worktree."""
-
-    agent: str
-    role: str
-    runtime: str
-    model: str
-    title: str
-    body: str
-    failure: str
-    output: str
-    path: str
-    cause: str
-    port: int = 0
+    work: str = ""
+    resolve: bool = False
 
 
 class Secure(Step, frozen=True):
-    """Commit what the agent left: to its branch, or with `wip` to a wip ref; `why`, if there is one, ends it there."""
+    """Commit what the agent left: to its branch, or with `wip` to a wip ref; `why`, if there is one, ends it there.
+
+    `seen`: the person's checkout before, if that is to be compared; `work` and `resolve` as it was prepared.
+    """
 
     agent: str
     title: str
@@ -71,19 +62,9 @@ class Secure(Step, frozen=True):
     final: bool
     ended: bool
     cause: str
-
-
-class Remove(Step, frozen=True):
-    """Remove the worktree; its work is in `secured`, so that `branch`, if it is named, may go too.
-
-    `recycle`: every process that ran in it is known to have ended, so its folder may be used again.
-    """
-
-    path: str
-    branch: str
-    secured: str
-    recycle: bool
-    cause: str
+    seen: CheckoutSeen | None = None
+    work: str = ""
+    resolve: bool = False
 
 
 def session_name(attempt: agents.Attempt) -> str:
@@ -91,12 +72,12 @@ def session_name(attempt: agents.Attempt) -> str:
     return attempt.name
 
 
-def steps(board: Board, role: str) -> list[Command]:
+def steps(board: Board, role: str, now: float) -> list[Command]:
     """The shared steps that are due for the attempts of that role."""
     found = []
     for attempt in board[agents.State].ongoing():
         if attempt.assigned and attempt.assigned.role == role:
-            step = _ending(board, attempt) if attempt.ended else _next(board, attempt)
+            step = _ending(board, attempt, now) if attempt.ended else _next(board, attempt)
             if step:
                 found.append(step)
     return found
@@ -106,19 +87,18 @@ def _next(board: Board, attempt: agents.Attempt) -> Command | None:
     settings = board[runs.State].settings
     prepared = fact(attempt.latest, WorktreePrepared)
     session = attempt.sessions.get(session_name(attempt))
-    if settings is None:
+    assigned, where, cause = attempt.assigned, (attempt.issue, attempt.number), _newest(attempt)
+    if settings is None or assigned is None:
         return None
     if prepared is None:
         branch = f"swarm/{attempt.agent}/{attempt.name}"
         path = f"{WORKTREES}/{attempt.name}"
-        cause = _newest(attempt)
         taken = workspace.taken(board) if settings.ports else None
-        return Prepare(attempt.issue, attempt.number, path, branch, settings.target, cause, taken)
+        return Prepare(*where, path, branch, settings.target, cause, taken, assigned.work, assigned.resolve)
+    if assigned.work and not assigned.resolve:  # it is there already, and needs no agent
+        return None if fact(attempt.latest, WorkSecured) else _secure(board, attempt, prepared)
     if session is None:
-        first = workspace.before(board, attempt, prepared, _newest(attempt))
-        if first is not None:
-            return next(iter(first), None)
-        return None if board[runs.State].ending else _run(board, attempt, prepared)
+        return _begin(board, attempt, prepared)
     if session.exited and session.exited.quota:
         return None  # no failure of the attempt: the Watchdog tells of the provider, and calls the attempt off
     if session.over and not fact(attempt.latest, WorkSecured):
@@ -126,27 +106,16 @@ def _next(board: Board, attempt: agents.Attempt) -> Command | None:
     return None
 
 
-def _run(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared) -> Run | None:
-    issue = board[issues.State].all[attempt.issue]
-    assigned, opened = attempt.assigned, issue.opened
-    if assigned is None or opened is None:
+def _begin(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared) -> Command | None:
+    """What stands before the agent, and then the agent."""
+    first = workspace.before(board, attempt, prepared, _newest(attempt))
+    if first is not None:
+        return next(iter(first), None)
+    if board[runs.State].ending:
         return None
-    failure, output = retries.lesson(issue, attempt.number)
-    return Run(
-        attempt.issue,
-        attempt.number,
-        assigned.agent,
-        assigned.role,
-        assigned.runtime,
-        assigned.model,
-        opened.title,
-        opened.body,
-        failure,
-        output,
-        prepared.path,
-        _newest(attempt),
-        prepared.port,
-    )
+    if CheckoutSeen not in attempt.latest:
+        return leaks.Look(attempt.issue, attempt.number, _newest(attempt))
+    return launching.due(board, attempt, prepared, _newest(attempt))
 
 
 def _stopped(attempt: agents.Attempt, session: agents.Session) -> Decide | None:
@@ -161,7 +130,9 @@ def _secure(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared) -
     session = attempt.sessions.get(session_name(attempt))
     exited = session.exited if session else None
     opened = board[issues.State].all[attempt.issue].opened
-    why = _failure(session) if session else "cancelled"
+    assigned = attempt.assigned
+    given = assigned is not None and bool(assigned.work) and not assigned.resolve and not attempt.ended
+    why = _failure(session) if session else "" if given else "cancelled"
     missing = bool(exited and exited.ended_by == "missing")
     return Secure(
         issue=attempt.issue,
@@ -171,12 +142,15 @@ def _secure(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared) -
         path=prepared.path,
         branch=prepared.branch,
         base=prepared.base,
-        wip=bool(why) or attempt.ended or (attempt.assigned is not None and attempt.assigned.role == "scout"),
+        wip=bool(why) or attempt.ended or (assigned is not None and assigned.role == "scout"),
         why=why,
         detail=_install(attempt) if missing else exited.tail if exited and not exited.ok else "",
         final=missing,
         ended=attempt.ended,
         cause=_newest(attempt),
+        seen=leaks.seen(attempt),
+        work=assigned.work if assigned else "",
+        resolve=assigned is not None and assigned.resolve,
     )
 
 
@@ -202,8 +176,8 @@ def _install(attempt: agents.Attempt) -> str:
     return f"install it with: {runtime(name).INSTALL}" if name in names() else ""
 
 
-def _ending(board: Board, attempt: agents.Attempt) -> Command | None:
-    """An attempt whose outcome is known: let its agent end, secure what is left, remove the worktree."""
+def _ending(board: Board, attempt: agents.Attempt, now: float) -> Command | None:
+    """An attempt whose outcome is known: let its agent end, secure what is left, remove the worktree in due time."""
     prepared, secured = fact(attempt.latest, WorktreePrepared), fact(attempt.latest, WorkSecured)
     running = [session for session in attempt.sessions.values() if not session.over]
     if prepared is None or fact(attempt.latest, WorktreeRemoved):
@@ -212,13 +186,12 @@ def _ending(board: Board, attempt: agents.Attempt) -> Command | None:
         return _kill(attempt, working)
     if secured is None:
         return _secure(board, attempt, prepared)
-    last = workspace.after(board, attempt, prepared, _newest(attempt))
-    if last is not None:
-        return next(iter(last), None)
-    elsewhere = MergeLanded in attempt.latest or secured.ref != f"refs/heads/{prepared.branch}"
-    branch = prepared.branch if elsewhere else ""
-    recycle = not any(session.lost for session in attempt.sessions.values())
-    return Remove(attempt.issue, attempt.number, prepared.path, branch, secured.commit, recycle, _newest(attempt))
+    step = endings.due(board, attempt, prepared, secured, now, _newest(attempt))
+    if isinstance(step, endings.Remove):
+        last = workspace.after(board, attempt, prepared, _newest(attempt))
+        if last is not None:
+            return next(iter(last), None)
+    return step
 
 
 def _kill(attempt: agents.Attempt, running: list[agents.Session]) -> Decide | None:
@@ -246,29 +219,30 @@ def perform(command: Command, hands: Hands) -> list[Said]:
     match command:
         case Prepare():
             return _do_prepare(command, hands)
+        case leaks.Look():
+            return leaks.look(command, hands)
         case Run():
-            return _do_run(command, hands)
+            return launching.run(command, hands)
         case Secure():
             return _do_secure(command, hands)
         case Chore() | RejectSetup():
             return workspace.perform(command, hands)
-        case Remove():
-            hands.repository.remove(command.path, command.secured, recycle=command.recycle)
-            if command.branch:
-                hands.repository.delete_branch(command.branch, command.secured)
-            gone = WorktreeRemoved(attempt=command.attempt, path=command.path, secured=command.secured)
-            return [Said(command.issue, gone, command.cause)]
+        case endings.Keep():
+            return [endings.keep(command, hands.repository)]
+        case endings.Remove():
+            return [endings.remove(command, hands.repository)]
     raise TypeError(f"not a step of an attempt: {command}")
 
 
 def _do_prepare(command: Prepare, hands: Hands) -> list[Said]:
     base = hands.repository.tip(command.target)
-    hands.repository.prepare(command.path, command.branch, base)
+    hands.repository.prepare(command.path, command.branch, base, work=command.work, resolve=command.resolve)
     notes = _furnish(command, hands, base)
     port = hands.gauge.ports(command.taken) if hands.gauge and command.taken is not None else 0
     if command.taken is not None and not port:
         notes.append("there are no ten free ports")
-    made = WorktreePrepared(command.attempt, command.path, command.branch, base, port, notes=notes)
+    begun = "" if command.resolve else command.work
+    made = WorktreePrepared(command.attempt, command.path, command.branch, base, port, work=begun, notes=notes)
     return [Said(command.issue, made, command.cause)]
 
 
@@ -285,88 +259,11 @@ def _furnish(command: Prepare, hands: Hands, base: str) -> list[str]:
         raise
 
 
-def _do_run(command: Run, hands: Hands) -> list[Said]:
-    session = f"{command.issue}-{command.attempt}"
-    try:
-        spec, env = _session(command, hands, session)
-    except UsageError as error:
-        rejected = WorkRejected(attempt=command.attempt, reason=words(error), detail=error.hint, final=True)
-        return [Said(command.issue, rejected, command.cause)]
-    host = hands.sessions.start(spec, hands.environment(env))
-    asked = SessionRequested(session=session, attempt=command.attempt, kind="agent", host_pid=host)
-    return [Said(command.issue, asked, command.cause)]
-
-
-def _session(command: Run, hands: Hands, session: str) -> tuple[SessionSpec, dict[str, str]]:
-    options = hands.options.get(command.runtime, RuntimeOptions())
-    prompt = compose(
-        command.issue,
-        command.title,
-        command.body,
-        command.role,
-        command.agent,
-        failure=command.failure,
-        output=command.output,
-        port=command.port,
-    )
-    task = Task(
-        session=session,
-        issue=command.issue,
-        agent=command.agent,
-        role=command.role,
-        prompt=prompt,
-        body=command.body,
-        worktree=f"{hands.root}/{command.path}",
-        run_dir=f"{hands.runs}/{session}",
-        model=command.model,
-        llm=hands.llm,
-        binary=options.binary,
-        args=options.args,
-    )
-    launch = runtime(command.runtime).launch(task)
-    for path, text in launch.files.items():
-        hands.write(path, text)
-    spec = SessionSpec(
-        session=session,
-        issue=command.issue,
-        attempt=command.attempt,
-        kind="agent",
-        argv=list(launch.argv),
-        cwd=task.worktree,
-        run_dir=task.run_dir,
-        log_dir=hands.log,
-        runtime=command.runtime,
-        stdin=launch.stdin,
-        terminal=launch.terminal,
-        cap=hands.limits.log,
-        timeout=hands.limits.attempt,
-        memory=hands.limits.memory,
-        processes=hands.limits.processes,
-        output=hands.limits.output,
-        correlationid=hands.run,
-        causationid=command.cause,
-    )
-    name, _, email = hands.author(command.agent).partition(" <")
-    who = {
-        "SWARM_AGENT": command.agent,
-        "SWARM_ISSUE": command.issue,
-        "SWARM_SESSION": session,
-        "SWARM_ROLE": command.role,
-        "SWARM_LOG": hands.log,
-        "GIT_AUTHOR_NAME": name,
-        "GIT_AUTHOR_EMAIL": email.rstrip(">"),
-        "GIT_COMMITTER_NAME": name,
-        "GIT_COMMITTER_EMAIL": email.rstrip(">"),
-    }
-    return spec, {**who, **gates.ports(command.port), **launch.env}
-
-
 def _do_secure(command: Secure, hands: Hands) -> list[Said]:
-    wip = f"refs/swarm/wip/{command.agent}/{command.issue}-{command.attempt}"
-    ref = wip if command.wip else f"refs/heads/{command.branch}"
-    secured = hands.repository.secure(
-        command.path, command.branch, command.base, ref, command.title, hands.author(command.agent)
-    )
+    ref = endings.wip(command.agent, command) if command.wip else f"refs/heads/{command.branch}"
+    where = (command.path, command.branch, command.base, ref)
+    author, work, resolve = hands.author(command.agent), command.work, command.resolve
+    secured = hands.repository.secure(*where, command.title, author, work=work, resolve=resolve)
     said = WorkSecured(
         attempt=command.attempt,
         ref=secured.ref,
@@ -377,25 +274,34 @@ def _do_secure(command: Secure, hands: Hands) -> list[Said]:
         left=secured.left,
         notes=secured.notes,
     )
-    facts: list[Said] = [Said(command.issue, said, command.cause)]
-    if command.why and not command.ended:
-        rejected = WorkRejected(attempt=command.attempt, reason=command.why, detail=command.detail, final=command.final)
-        facts.insert(0, Said(command.issue, rejected, command.cause))  # first: a kill may cut the write
-    return facts
+    facts = [*_leak(command, secured, hands), *_judge(command, secured, hands), said]
+    return [Said(command.issue, fact, command.cause) for fact in facts]
+
+
+def _leak(command: Secure, secured: Secured, hands: Hands) -> list[Fact]:
+    found = command.seen and leaks.compare(command.seen, command.agent, command.base, secured, hands)
+    return [found] if found else []
+
+
+def _judge(command: Secure, secured: Secured, hands: Hands) -> list[Fact]:
+    """What is to be said before that the work is secured: a kill may cut the write."""
+    if command.ended:
+        return []
+    if command.why:
+        return [WorkRejected(attempt=command.attempt, reason=command.why, detail=command.detail, final=command.final)]
+    if not command.resolve or not secured.commits:
+        return []
+    dropped = hands.repository.resolved(command.base, command.work, secured.commit)
+    return [ConflictResolved(command.attempt, command.base, command.work, secured.commit, dropped)]
 
 
 def refused(command: Command, error: SwarmError) -> list[Said]:
     """The world refused a step: the attempt ends with the world's words, unless it has ended anyway."""
-    if isinstance(command, Remove) or (isinstance(command, Secure) and command.ended):
+    if isinstance(command, endings.Keep | endings.Remove) or (isinstance(command, Secure) and command.ended):
         return []
     if isinstance(command, Chore):
         return workspace.refused(command, error, words(error))
-    if isinstance(command, Prepare | Run | Secure):
+    if isinstance(command, Prepare | leaks.Look | Run | Secure):
         rejected = WorkRejected(attempt=command.attempt, reason=words(error), detail=error.hint)
         return [Said(command.issue, rejected, command.cause)]
     raise error
-
-
-def words(error: SwarmError) -> str:
-    """The error on one line that fits into a fact."""
-    return head(" ".join(str(error).split()), 1000) or type(error).__name__

@@ -8,7 +8,7 @@ from ..eventlog.errors import SwarmError
 from ..eventlog.events import Gate, GateFinished, WorkRejected, WorkSecured, WorktreePrepared
 from ..projections import Board, agents, fact, happened, runs
 from . import attempts, gates
-from .command import Command, Said, Step
+from .command import Command, Said, Step, words
 from .hands import Hands
 
 NAME = "builder"
@@ -49,9 +49,9 @@ class JudgeGate(Step, frozen=True):
     cause: str
 
 
-def due(board: Board, _now: float) -> list[Command]:
+def due(board: Board, now: float) -> list[Command]:
     """The next step of every builder's attempt."""
-    found = attempts.steps(board, "builder")
+    found = attempts.steps(board, "builder", now)
     run = board[runs.State].current
     for attempt in board[agents.State].ongoing() if run else ():
         secured = fact(attempt.latest, WorkSecured)
@@ -151,6 +151,6 @@ def _judge(command: JudgeGate, hands: Hands) -> list[Said]:
 def refused(command: Command, error: SwarmError) -> list[Said]:
     """What cannot be tested cannot go on."""
     if isinstance(command, StartGate):
-        rejected = WorkRejected(attempt=command.attempt, reason=attempts.words(error), detail=error.hint, final=True)
+        rejected = WorkRejected(attempt=command.attempt, reason=words(error), detail=error.hint, final=True)
         return [Said(command.issue, rejected, command.cause)]
     return attempts.refused(command, error)

@@ -6,7 +6,9 @@ from collections.abc import Hashable
 
 import msgspec
 
+from ..eventlog.errors import SwarmError
 from ..eventlog.fact import Fact
+from ..eventlog.text import head
 from .hands import Hands
 
 PATIENCE = 5.0
@@ -53,3 +55,8 @@ class Said(msgspec.Struct, frozen=True):
     subject: str
     fact: Fact
     cause: str = ""
+
+
+def words(error: SwarmError) -> str:
+    """The error on one line that fits into a fact."""
+    return head(" ".join(str(error).split()), 1000) or type(error).__name__

@@ -20,9 +20,11 @@ from ..eventlog.events import (
     LeaseReleased,
     MailAcked,
     MailSent,
+    MergeConflicted,
     MergeLanded,
     QuotaProbed,
     RunStarted,
+    WorkSecured,
 )
 from ..eventlog.fact import Fact
 from ..mailbox import addresses, letters
@@ -157,6 +159,7 @@ def _chosen(issue: issues.Issue) -> str:
 
 def _assignment(board: Board, issue: issues.Issue, agent: str, settings: RunStarted, lease: str, way: Way) -> Decide:
     opened = issue.opened
+    work, resolve = _begun(board, issue, settings)
     above = board[leases.State].takeovers(issue.id) * nodes.TURN
     assigned = IssueAssigned(
         attempt=max(max(issue.attempts, default=0), above) + 1,
@@ -167,8 +170,24 @@ def _assignment(board: Board, issue: issues.Issue, agent: str, settings: RunStar
         model=way.model,
         node=settings.node,
         lease=lease,
+        work=work,
+        resolve=resolve,
     )
     return Decide(issue.id, assigned, issue.generation)
+
+
+def _begun(board: Board, issue: issues.Issue, settings: RunStarted) -> tuple[str, bool]:
+    """The commit that the next attempt begins with, if there is one, and whether it is to be made to merge: what a
+    person gave with the issue, as long as nothing was made of it; else what did not merge, if that is to be resolved.
+    """
+    reopened, tries = fact(issue.latest, IssueReopened), issue.tries
+    if not tries:
+        return (reopened.work if reopened and happened(issue.latest, IssueReopened) == issue.generation else ""), False
+    last = board[agents.State].attempts[issue.id, tries[-1].number]
+    secured = fact(last.latest, WorkSecured)
+    if settings.merge.on_conflict == "resolve" and secured and MergeConflicted in last.latest:
+        return secured.commit, True
+    return "", False
 
 
 def _close(board: Board) -> list[Command]:

@@ -24,8 +24,8 @@ from ..mailbox import letters
 from ..projections import Board, agents, fact, happened, issues, merges, runs
 from ..world import Conflict, Landed, Moved
 from . import gates, nodes
-from .attempts import WORKTREES, words
-from .command import Command, Decide, Said, Step
+from .attempts import WORKTREES
+from .command import Command, Decide, Said, Step, words
 from .hands import Hands
 
 NAME = "merger"
@@ -97,11 +97,11 @@ def due(board: Board, now: float) -> list[Command]:
 
 
 def _enqueue(board: Board) -> list[Command]:
-    """An attempt that passed its gate, or has none, is queued once, unless it has ended."""
+    """An attempt that passed its gate, or has none, is queued once, unless it has ended, or its agent leaked."""
     found: list[Command] = []
     settings = board[runs.State].settings
     for attempt in board[agents.State].ongoing() if settings else ():
-        if settings is None or attempt.ended or happened(attempt.latest, MergeQueued):
+        if settings is None or attempt.ended or attempt.leak or happened(attempt.latest, MergeQueued):
             continue
         prepared, commit = fact(attempt.latest, WorktreePrepared), gates.passed(attempt, settings)
         if prepared and commit:

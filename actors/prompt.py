@@ -1,5 +1,7 @@
 """What an agent is told. Rule: everything it needs to do the issue and to write letters, and nothing else."""
 
+from collections.abc import Sequence
+
 from ..eventlog.text import printable
 
 BUILDER = """\
@@ -10,6 +12,11 @@ leave uncommitted is committed for you. When you are done, your work is tested a
 SCOUT = """\
 You are a scout: read, explore and answer; change no file. Your last message is your report: it is kept as the answer to
 this task, so make it complete."""
+
+RESOLVE = """\
+The work was done before, but it does not merge with what landed meanwhile. What is in the current directory is that
+merge, half done: {files} where git could not join the two, it left both sides between <<<<<<< and >>>>>>>. Resolve that
+and nothing else: keep what either side meant, drop no line of either without need, and leave no such mark behind."""
 
 MAIL = """\
 Other agents and a person work on the same repository. You can write to them:
@@ -39,12 +46,23 @@ Whatever you start that listens, have it listen there: others work beside you.""
 
 
 def compose(
-    issue: str, title: str, body: str, role: str, agent: str, failure: str = "", output: str = "", port: int = 0
+    issue: str,
+    title: str,
+    body: str,
+    role: str,
+    agent: str,
+    failure: str = "",
+    output: str = "",
+    port: int = 0,
+    conflict: Sequence[str] = (),
 ) -> str:
     """The prompt of one attempt. `failure` and `output` say what became of the attempt before, if there was one;
-    `port` is the first of its ten ports, 0 if it has none.
+    `port` is the first of its ten ports, 0 if it has none; `conflict` names the files that are to be merged, if that is
+    the task.
     """
     parts = [f"# {printable(title)}", printable(body).strip(), SCOUT if role == "scout" else BUILDER]
+    if conflict:
+        parts.append(RESOLVE.format(files=f"in {printable(', '.join(conflict))},"))
     if failure:
         again = f"This was tried before and failed: {cut(printable(failure), LESSON // 4)}"
         evidence = cut(printable(output).strip(), LESSON - len(again))

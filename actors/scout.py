@@ -22,9 +22,9 @@ class Report(Step, frozen=True):
     cause: str
 
 
-def due(board: Board, _now: float) -> list[Command]:
+def due(board: Board, now: float) -> list[Command]:
     """The next step of every scout's attempt."""
-    found = attempts.steps(board, "scout")
+    found = attempts.steps(board, "scout", now)
     for attempt in board[agents.State].ongoing():
         secured = fact(attempt.latest, WorkSecured)
         if attempt.assigned and attempt.assigned.role == "scout" and secured and not attempt.ended:

@@ -16,14 +16,19 @@ from ..eventlog.events import (
     AgentNudged,
     AttemptCancelled,
     AttemptRetried,
+    CheckoutSeen,
+    ConflictResolved,
     FindingsReported,
     GateFinished,
     IssueAssigned,
+    LeakCleared,
+    LeakDetected,
     MailSent,
     MergeConflicted,
     MergeLanded,
     MergeQueued,
     MergeRejected,
+    MergeReverted,
     SessionExited,
     SessionKillRequested,
     SessionLost,
@@ -128,14 +133,30 @@ class Attempt(msgspec.Struct):
 
     @property
     def active(self) -> bool:
-        """Whether it fills its agent's place: from the assignment until the agent's own session is over."""
+        """Whether it fills its agent's place: from the assignment until the agent's own session is over, or until the
+        work is secured that it began with.
+        """
         session = self.sessions.get(self.name)
-        return bool(self.assigned) and not self.ended and not (session and session.over)
+        done = WorkSecured in self.latest or (session and session.over)
+        return bool(self.assigned) and not self.ended and not done
 
     @property
     def testing(self) -> bool:
         """Whether its work is between the agent and the merge queue: being secured, being tested."""
         return bool(self.assigned) and not self.active and not self.ended and MergeQueued not in self.latest
+
+    @property
+    def leak(self) -> str:
+        """How it is known that its agent changed the person's checkout: its work does not land until a person says so.
+        Empty if it did not, or if a person did.
+        """
+        found = fact(self.latest, LeakDetected)
+        return found.evidence if found and LeakCleared not in self.latest else ""
+
+    @property
+    def unlanded(self) -> bool:
+        """Whether what it left is not in the target: it did not land, or was taken out again."""
+        return happened(self.latest, MergeReverted) >= happened(self.latest, MergeLanded)
 
     @property
     def stage(self) -> str:
@@ -349,8 +370,13 @@ ON: Mapping[type[Fact], Handler] = {
             WorktreePrepared,
             WorkSecured,
             MergeQueued,
+            MergeReverted,
             WorktreeRemoved,
             AttemptRetried,
+            CheckoutSeen,
+            ConflictResolved,
+            LeakDetected,
+            LeakCleared,
             *ENDS,
         ),
         _attempt_fact,

@@ -12,7 +12,7 @@ from swarm.eventlog.errors import UsageError
 from swarm.eventlog.events import SessionExited, SessionStarted
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.segments import files, node_of_file, sealed_name
-from swarm.world import Checkout, Landed, Moved, Reading, Refused, Secured, SessionSpec
+from swarm.world import Checkout, Landed, Moved, Reading, Refused, Secured, SessionSpec, Traces
 from swarm.world.git import GitError
 from swarm.world.leasing import Leasing, Wish
 
@@ -35,7 +35,8 @@ class Worktree(msgspec.Struct):
 
 class MemoryRepository(Objects):
     """Satisfies the Protocol `Repository`. `moves` are the targets' moves; `dirty` is what lies in the person's
-    checkout, `ignored` what lies there that git ignores, `home` the branch that is checked out there.
+    checkout, `leaked` what of that is an agent's, `ignored` what lies there that git ignores, `home` the branch that is
+    checked out there.
     """
 
     def __init__(self, files: Mapping[str, str], branch: str = "main") -> None:
@@ -46,6 +47,7 @@ class MemoryRepository(Objects):
         self.moves: list[str] = []
         self.dirty: set[str] = set()
         self.ignored: Files = {}
+        self.leaked: set[str] = set()
         self.refs[f"refs/heads/{branch}"] = self._keep((), dict(files), "start")
 
     # --- what agents and persons do ---
@@ -73,7 +75,22 @@ class MemoryRepository(Objects):
         files = sorted(self.dirty)
         return Checkout(self.tip(self.home), self.home, "\0".join(files), files)
 
+    def traces(self, since: str, base: str, commit: str, author: str) -> Traces:
+        tip = self.tip(self.home)
+        line = [tip] if tip != since else []
+        while line and self.commits[line[-1]].parents and self.commits[line[-1]].parents[0] != since:
+            line.append(self.commits[line[-1]].parents[0])
+        foreign = [each for each in line if each not in self.moves]
+        own = [each for each in foreign if author in self.commits[each].message]
+        return Traces(foreign, own, sorted(self.leaked), not self.contains(tip, since))
+
     # --- deeds ---
+
+    def keep(self, ref: str, commit: str) -> None:
+        if not ref.startswith("refs/swarm/"):
+            raise GitError(f"work is kept under refs/swarm/, not at {ref}")
+        self.files(commit)
+        self.refs[ref] = commit
 
     def prepare(self, path: str, branch: str, base: str, work: str = "", resolve: bool = False) -> None:
         ref, start = f"refs/heads/{branch}", base if resolve else work or base

@@ -68,7 +68,16 @@ class Driver:
         self.vain: set[Command] = set()
         self.ledger = Ledger(self.log, Whole(Tail(self.folder)), "run-1", self.tick)
         started = RunStarted(
-            1, "boot", 1, "0", "main", "shell", max_agents=self.max_agents, max_retries=1, test="make test"
+            1,
+            "boot",
+            1,
+            "0",
+            "main",
+            "shell",
+            max_agents=self.max_agents,
+            max_retries=1,
+            test="make test",
+            keep_failed=0,
         )
         self.ledger.say("system", [Said("run-1", started)])
 

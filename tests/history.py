@@ -9,6 +9,7 @@ import msgspec
 
 from swarm.actors.command import Command, Decide
 from swarm.eventlog.events import (
+    CheckoutSeen,
     GateFinished,
     IssueAssigned,
     IssueOpened,
@@ -36,6 +37,7 @@ STATES = (agents.State, costs.State, issues.State, mail.State, merges.State, run
 STAGES = (
     "assigned",
     "prepared",
+    "seen",
     "requested",
     "started",
     "exited",
@@ -96,7 +98,7 @@ class History:
     # --- runs and issues ---
 
     def run(self, run: str = "run-1", **settings: Any) -> str:
-        """`swarm start` with 4 agents, 1 retry and a test command, unless told otherwise."""
+        """`swarm start` with 4 agents, 1 retry, a test command, and nothing kept of failures, unless told otherwise."""
         given: dict[str, Any] = {
             "pid": 1,
             "boot_id": "boot",
@@ -107,6 +109,7 @@ class History:
             "max_agents": 4,
             "max_retries": 1,
             "test": "make test",
+            "keep_failed": 0.0,
         }
         return self.add(RunStarted(**(given | settings)), run, "system", run=run)
 
@@ -151,6 +154,9 @@ class History:
             base=BASE,
         )
         return self.add(msgspec.structs.replace(given, **changes), issue, "builder")
+
+    def seen(self, issue: str, attempt: int) -> str:
+        return self.add(CheckoutSeen(attempt, BASE, "main", ""), issue, "builder")
 
     def requested(self, issue: str, attempt: int, **changes: Any) -> str:
         given = SessionRequested(session=f"{issue}-{attempt}", attempt=attempt, kind="agent", host_pid=7)

@@ -104,6 +104,18 @@ class Checkout(msgspec.Struct, frozen=True):
     files: list[str] = []
 
 
+class Traces(msgspec.Struct, frozen=True):
+    """What came into the person's checkout: `commits` on the line of its branch that the swarm did not land, `own` of
+    them those that a certain agent made, `files` that lie there as in a certain commit. `back`: its head does not have
+    any more what it had.
+    """
+
+    commits: list[str]
+    own: list[str]
+    files: list[str]
+    back: bool = False
+
+
 class Repository(Protocol):
     """The one door to git. Raises GitError (a SwarmError) when git refuses for a reason not named in a return type."""
 
@@ -174,7 +186,15 @@ class Repository(Protocol):
         """The lines (`file: line`) that `base` or `work` added since they parted and that `commit` does not have."""
 
     def checkout(self) -> Checkout:
-        """The person's checkout, as it is."""
+        """The person's checkout, as it is: not while a landing is about to change it."""
+
+    def traces(self, since: str, base: str, commit: str, author: str) -> Traces:
+        """What came into the person's checkout after its head was `since`: of that `author` ("Name <email>"), and files
+        with what `commit` brought against `base`.
+        """
+
+    def keep(self, ref: str, commit: str) -> None:
+        """Point `ref`, under refs/swarm/, at the commit."""
 
     def land(self, target: str, base: str, commit: str) -> Landed | Moved | Refused:
         """Move the target from `base` to `commit` by compare-and-swap, or by git's own fast-forward where checked

@@ -10,6 +10,8 @@ reverting.py   what landed, taken out again
 landing.py     moving the target
 looking.py     the person's checkout
 workspace.py   what a worktree gets that is not in git
+traces.py      what was left where it does not belong
+aside.py       what an agent committed and left behind
 """
 
 import re
@@ -27,6 +29,7 @@ from . import (
     Refused,
     Secured,
     Stacked,
+    Traces,
     landing,
     looking,
     merging,
@@ -34,6 +37,7 @@ from . import (
     reverting,
     securing,
     stacking,
+    traces,
     workspace,
     worktrees,
 )
@@ -106,7 +110,21 @@ class Git:
             found.append((str(error), error.hint))
         return found
 
+    @in_words()
+    def traces(self, since: str, base: str, commit: str, author: str) -> Traces:
+        """What came into the person's checkout after its head was `since`."""
+        _check_ids(since, base, commit)
+        return traces.traces(self._door, since, base, commit, author)
+
     # --- deeds: see `Repository` ---
+
+    @in_words()
+    def keep(self, ref: str, commit: str) -> None:
+        """Point `ref`, under refs/swarm/, at the commit."""
+        _check_ids(commit)
+        if not ref.startswith("refs/swarm/"):
+            raise GitError(f"work is kept under refs/swarm/, not at {ref}")
+        self._door.run("update-ref", ref, commit, hint="swarm doctor")
 
     @in_words()
     def prepare(self, path: str, branch: str, base: str, work: str = "", resolve: bool = False) -> None:

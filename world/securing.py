@@ -8,6 +8,7 @@ import os
 import msgspec
 
 from . import Conflict, Secured, resolving
+from .aside import keep_aside
 from .commits import signature, tree_of, write
 from .door import Door, GitError, named
 from .merging import merge
@@ -56,6 +57,7 @@ def secure(door: Door, path: str, branch: str, begun: Begun, ref: str, message: 
         commit = _join(door, tip, commit, message, author)
     notes = [*found.notes, *_unfit(door, commit, begun, final)]
     door.run("update-ref", ref, commit, hint="swarm doctor")
+    keep_aside(door, full, branch, begun.base, commit, author)
     return Secured(
         ref=ref,
         commit=commit,

@@ -2,16 +2,21 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from swarm.actors import builder
-from swarm.actors.attempts import Prepare, Remove, Run, Secure
+from swarm.actors.attempts import Prepare, Run, Secure
 from swarm.actors.builder import StartGate
 from swarm.actors.command import Command
+from swarm.actors.endings import Keep, Remove
 from swarm.eventlog.errors import SwarmError
 from swarm.eventlog.events import (
     AttemptCancelled,
     AttemptRetried,
+    ConflictResolved,
+    IssueClosed,
+    MergeConflicted,
     MergeRejected,
     RunStopRequested,
     SessionKillRequested,
@@ -26,6 +31,7 @@ from swarm.eventlog.fact import Fact
 from history import BASE, History, commit, decided, deeds
 
 PATH, BRANCH = ".swarm/worktrees/a-1", "swarm/builder-1/a-1"
+WIP = "refs/swarm/wip/builder-1/a-1"
 
 
 def due(h: History) -> list[Command]:
@@ -74,7 +80,7 @@ def test_what_was_assigned_is_prepared(h: History) -> None:
 
 
 def test_what_is_prepared_runs(h: History) -> None:
-    cause = h.to("prepared")
+    cause = h.to("seen")
     run = one(h)
     assert isinstance(run, Run)
     assert (run.issue, run.attempt, run.agent, run.runtime, run.path, run.cause) == (
@@ -111,7 +117,7 @@ def test_an_attempt_says_why_the_one_before_failed(h: History) -> None:
     h.to("secured")
     h.add(WorkRejected(1, "the tests fail (exit code 1)", "E: 1 != 2"), "a")
     h.add(AttemptRetried(1, "x"), "a")
-    h.to("prepared", attempt=2)
+    h.to("seen", attempt=2)
     run = next(command for command in due(h) if isinstance(command, Run))
     assert (run.failure, run.output) == ("the tests fail (exit code 1)", "E: 1 != 2")
 
@@ -120,13 +126,13 @@ def test_an_attempt_says_what_the_merge_of_the_one_before_printed(h: History) ->
     h.to("merged")
     h.add(MergeRejected(1, "merged, the tests fail (exit code 1)", "E: a clash"), "a")
     h.add(AttemptRetried(1, "x"), "a")
-    h.to("prepared", attempt=2)
+    h.to("seen", attempt=2)
     run = next(command for command in due(h) if isinstance(command, Run))
     assert (run.failure, run.output) == ("merged, the tests fail (exit code 1)", "E: a clash")
 
 
 def test_nothing_is_started_while_everything_is_being_ended(h: History) -> None:
-    h.to("prepared", "a")
+    h.to("seen", "a")
     h.issue("b")
     h.to("secured", "b")
     assert [type(command) for command in due(h)] == [Run, StartGate]
@@ -263,8 +269,8 @@ def test_what_is_called_off_is_secured_before_it_is_removed(h: History, stage: s
     h.add(AttemptCancelled(1, "closed"), "a")
     secure = one(h)
     assert (type(secure), secure.ended, secure.wip) == (Secure, True, True)
-    cause = h.secured("a", 1)
-    assert one(h) == Remove("a", 1, PATH, "", commit("a-1"), True, cause)
+    cause = h.secured("a", 1, ref=WIP)
+    assert one(h) == Remove("a", 1, PATH, BRANCH, commit("a-1"), True, cause)
     remove(h)
     assert builder.due(h.board(), h.now) == []
 
@@ -296,7 +302,7 @@ def test_what_landed_is_removed(h: History) -> None:
 
 def test_a_branch_goes_once_its_work_is_elsewhere(h: History, bench: Any) -> None:
     h.to("exited", ok=False, code=1)
-    h.secured("a", 1, ref="refs/swarm/wip/builder-1/a-1")
+    h.secured("a", 1, ref=WIP)
     h.add(WorkRejected(1, "exit code 1"), "a")
     assert one(h).branch == BRANCH
     tip = bench.repository.tip("main")
@@ -308,7 +314,7 @@ def test_a_branch_goes_once_its_work_is_elsewhere(h: History, bench: Any) -> Non
 def test_a_folder_in_which_something_may_still_run_is_not_used_again(h: History) -> None:
     h.to("started")
     h.lost("a", 1)
-    h.secured("a", 1)
+    h.secured("a", 1, ref=WIP)
     h.add(WorkRejected(1, "lost"), "a")
     assert not one(h).recycle
 
@@ -335,6 +341,94 @@ def test_removing_needs_the_commit_and_says_what_holds_the_work(bench: Any) -> N
     assert PATH not in bench.repository.worktrees
     with pytest.raises(SwarmError, match="stays"):
         builder.perform(Remove("a", 1, PATH, BRANCH, commit("gone"), True, "cause"), bench.hands)
+
+
+def test_what_did_not_land_is_kept_under_a_ref_that_no_branch_takes_along(h: History, bench: Any) -> None:
+    h.to("gated")
+    cause = h.add(WorkRejected(1, "the tests fail"), "a")
+    keep = one(h)
+    assert keep == Keep("a", 1, "builder-1", commit("a-1"), BASE, 1, ("a.py",), (), (), cause)
+    tip = bench.repository.tip("main")
+    (kept,) = said(msgspec.structs.replace(keep, commit=tip), bench)
+    assert kept == WorkSecured(1, WIP, tip, BASE, 1, ["a.py"])
+    assert bench.repository.refs[WIP] == tip
+    h.secured("a", 1, ref=WIP)
+    assert type(one(h)) is Remove
+
+
+def test_the_worktree_of_a_failure_stays_for_some_days(h: History) -> None:
+    h.run("run-2", keep_failed=600.0)
+    h.to("exited", ok=False, code=1)
+    h.secured("a", 1, ref=WIP)
+    h.add(WorkRejected(1, "exit code 1"), "a")
+    assert due(h) == []
+    h.now += 599
+    assert due(h) == []
+    h.now += 2
+    assert type(one(h)) is Remove
+
+
+@pytest.mark.parametrize("why", ["nothing left", "done", "large file left"])
+def test_the_worktree_of_a_failure_goes_at_once_if_nobody_will_look_at_it(h: History, why: str) -> None:
+    h.run("run-2", keep_failed=600.0)
+    h.to("exited", ok=False, code=1)
+    left = ["model.bin (3 GB)"] if why == "large file left" else []
+    h.secured("a", 1, ref=WIP, commits=int(why == "done"), left=left)
+    h.add(WorkRejected(1, "exit code 1"), "a")
+    if why == "done":
+        assert due(h) == []
+        h.add(IssueClosed(h.generation("a")), "a")
+    assert [type(command) for command in due(h)] == ([] if left else [Remove])
+
+
+# --- attempts that begin with work ---
+
+
+def test_what_is_there_already_needs_no_agent(h: History, bench: Any) -> None:
+    work = bench.repository.commit("main", {"new": "1\n"})
+    cause = h.to("assigned", work=work)
+    assert one(h) == Prepare("a", 1, PATH, BRANCH, "main", cause, work)
+    base = bench.repository.tip("main")
+    assert said(one(h), bench) == [WorktreePrepared(1, PATH, BRANCH, base, work=work)]
+    h.to("prepared", base=base, work=work)
+    secure = one(h)
+    assert (type(secure), secure.wip, secure.why, secure.work, secure.seen) == (Secure, False, "", work, None)
+    h.to("secured")
+    assert type(one(h)) is StartGate
+
+
+def test_what_was_called_off_before_its_work_was_secured_is_kept(h: History) -> None:
+    h.to("assigned", work=commit("work"))
+    h.to("prepared")
+    h.add(AttemptCancelled(1, "closed"), "a")
+    assert (type(one(h)), one(h).wip, one(h).ended) == (Secure, True, True)
+
+
+def test_a_conflict_that_is_to_be_resolved_is_an_agents_task(h: History) -> None:
+    h.to("queued")
+    h.add(MergeConflicted(1, BASE, ["a.py", "b.py"]), "a")
+    h.add(AttemptRetried(1, "x"), "a")
+    cause = h.to("assigned", attempt=2, work=commit("a-1"), resolve=True)
+    prepare = next(command for command in due(h) if isinstance(command, Prepare))
+    assert (prepare.work, prepare.resolve, prepare.cause) == (commit("a-1"), True, cause)
+    h.to("seen", attempt=2)
+    run = next(command for command in due(h) if isinstance(command, Run))
+    assert run.conflict == ("a.py", "b.py")
+
+
+def test_a_resolved_conflict_says_what_was_dropped(bench: Any) -> None:
+    repository = bench.repository
+    start = repository.tip("main")
+    repository.prepare(".swarm/worktrees/w-1", "swarm/kim/w-1", start)
+    repository.write(".swarm/worktrees/w-1", {"README": "theirs\n"})
+    work = repository.secure(".swarm/worktrees/w-1", "swarm/kim/w-1", start, "refs/heads/swarm/kim/w-1", "w", "kim <k>")
+    base = repository.commit("main", {"README": "ours\n"})
+    repository.prepare(PATH, BRANCH, base, work=work.commit, resolve=True)
+    repository.write(PATH, {"README": "ours\n", "more": "1\n"})
+    secure = secure_of(base=base, work=work.commit, resolve=True)
+    resolved, secured = said(secure, bench)
+    assert resolved == ConflictResolved(1, base, work.commit, secured.commit, ["README: theirs"])  # type: ignore[attr-defined]
+    assert builder.perform(secure, bench.hands)[-1].fact == secured, "the same again"
 
 
 # --- what the world refuses ---

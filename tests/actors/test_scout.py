@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from swarm.actors import builder, scout
-from swarm.actors.attempts import Prepare, Remove, Secure
+from swarm.actors.attempts import Prepare, Secure
 from swarm.actors.command import Command
+from swarm.actors.endings import Remove
 from swarm.actors.scout import Report
 from swarm.eventlog.errors import SwarmError
 from swarm.eventlog.events import FindingsReported, WorkRejected
@@ -42,7 +43,7 @@ def test_a_builders_attempt_is_left_to_the_builder(h: History) -> None:
 
 def test_its_report_is_the_answer_and_what_it_wrote_goes_no_further(s: History, bench: Any) -> None:
     s.to("exited", "s", report="It is in a.py.")
-    cause = s.to("secured", "s")
+    cause = s.to("secured", "s", ref="refs/swarm/wip/scout-1/s-1")
     (report,) = due(s)
     assert report == Report("s", 1, "It is in a.py.", cause)
     (said,) = scout.perform(report, bench.hands)
@@ -61,7 +62,7 @@ def test_a_scout_without_a_word_has_done_nothing(bench: Any) -> None:
 
 def test_a_failing_scout_reports_nothing(s: History) -> None:
     s.to("exited", "s", ok=False, code=1, report="half an answer")
-    s.to("secured", "s")
+    s.to("secured", "s", ref="refs/swarm/wip/scout-1/s-1")
     s.add(WorkRejected(1, "exit code 1"), "s")
     assert [type(command) for command in due(s)] == [Remove]
 

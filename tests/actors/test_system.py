@@ -283,7 +283,7 @@ def test_stop_now_ends_the_agents_and_keeps_what_they_left(scene: Scene) -> None
     assert scene.sessions.open() == []
     secured = scene.repository.refs["refs/swarm/wip/builder-1/a-1"]
     assert scene.repository.files(secured)["half"] == "done\n"
-    assert ".swarm/worktrees/a-1" not in scene.repository.worktrees
+    assert scene.repository.worktrees[".swarm/worktrees/a-1"].files["half"] == "done\n", "it can be looked at"
     attempt = Board().fold(read_all(str(scene.folder)))[agents.State].attempts["a", 1]
     assert attempt.stage == "cancelled"
 

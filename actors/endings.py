@@ -1,0 +1,87 @@
+"""What is done with an attempt's work and worktree once its outcome is known. Rule: nothing is removed that was not
+secured, what did not land is kept under a ref that no branch takes along, and what failed can be looked at for a while.
+"""
+
+from ..eventlog.events import FindingsReported, MergeLanded, WorkSecured, WorktreePrepared, WorktreeRemoved
+from ..eventlog.ids import time_of
+from ..projections import Board, agents, fact, happened, issues, runs
+from ..world import Repository
+from .command import Command, Said, Step
+
+
+class Keep(Step, frozen=True):
+    """Point a wip ref at what was secured on a branch and will not land: branches come and go."""
+
+    agent: str
+    commit: str
+    base: str
+    commits: int
+    files: tuple[str, ...]
+    left: tuple[str, ...]
+    notes: tuple[str, ...]
+    cause: str
+
+
+class Remove(Step, frozen=True):
+    """Remove the worktree; its work is in `secured`, so that `branch` may go too as far as it is contained in that.
+
+    `recycle`: every process that ran in it is known to have ended, so its folder may be used again.
+    """
+
+    path: str
+    branch: str
+    secured: str
+    recycle: bool
+    cause: str
+
+
+def due(
+    board: Board, attempt: agents.Attempt, prepared: WorktreePrepared, secured: WorkSecured, now: float, cause: str
+) -> Command | None:
+    """What is to be done next for an attempt that has ended, whose sessions are over, and whose work is secured."""
+    where = (attempt.issue, attempt.number)
+    if secured.commits and secured.ref == f"refs/heads/{prepared.branch}" and MergeLanded not in attempt.latest:
+        lists = (tuple(secured.files), tuple(secured.left), tuple(secured.notes))
+        return Keep(*where, attempt.agent, secured.commit, secured.base, secured.commits, *lists, cause)
+    return removal(attempt, cause) if _is_collected(board, attempt, secured, now) else None
+
+
+def removal(attempt: agents.Attempt, cause: str) -> Remove | None:
+    """How the worktree of an attempt that is over goes; None while that may not be, or if there is none."""
+    prepared, secured = fact(attempt.latest, WorktreePrepared), fact(attempt.latest, WorkSecured)
+    running = any(not session.over for session in attempt.sessions.values())
+    if prepared is None or secured is None or running or not attempt.ended or WorktreeRemoved in attempt.latest:
+        return None
+    recycle = not any(session.lost for session in attempt.sessions.values())
+    return Remove(attempt.issue, attempt.number, prepared.path, prepared.branch, secured.commit, recycle, cause)
+
+
+def _is_collected(board: Board, attempt: agents.Attempt, secured: WorkSecured, now: float) -> bool:
+    """Whether nobody will want to look at the worktree any more. What a failed attempt left stays for some days."""
+    if MergeLanded in attempt.latest or FindingsReported in attempt.latest or not (secured.commits or secured.left):
+        return True
+    settings, issue = board[runs.State].settings, board[issues.State].all[attempt.issue]
+    end = max(happened(attempt.latest, kind) for kind in agents.ENDS)
+    return issue.status == issues.DONE or settings is None or now - time_of(end) >= settings.keep_failed
+
+
+def keep(command: Keep, repository: Repository) -> Said:
+    """Do it; what is to be said of that."""
+    ref = wip(command.agent, command)
+    repository.keep(ref, command.commit)
+    lists = (list(command.files), list(command.left), list(command.notes))
+    kept = WorkSecured(command.attempt, ref, command.commit, command.base, command.commits, *lists)
+    return Said(command.issue, kept, command.cause)
+
+
+def remove(command: Remove, repository: Repository) -> Said:
+    """Do it; what is to be said of that."""
+    repository.remove(command.path, command.secured, recycle=command.recycle)
+    repository.delete_branch(command.branch, command.secured)
+    gone = WorktreeRemoved(attempt=command.attempt, path=command.path, secured=command.secured)
+    return Said(command.issue, gone, command.cause)
+
+
+def wip(agent: str, step: Step) -> str:
+    """The ref that keeps what an attempt left."""
+    return f"refs/swarm/wip/{agent}/{step.issue}-{step.attempt}"
