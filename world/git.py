@@ -192,8 +192,9 @@ class Git:
 
     @in_words()
     def checkout(self) -> Checkout:
-        """The person's checkout, as it is."""
-        return looking.checkout(self._door)
+        """The person's checkout, as it is: not while a landing changes it."""
+        with self._door.lock("landing"):
+            return looking.checkout(self._door)
 
     @in_words()
     def land(self, target: str, base: str, commit: str) -> Landed | Moved | Refused:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from swarm.world import Conflict, Landed, Merged, Moved, Refused, Secured
+from swarm.world import Branch, Conflict, Landed, Merged, Moved, Refused, Secured, Traces
 from swarm.world.git import GitError
 
 from grounds import Ground
@@ -197,3 +197,28 @@ def test_landing_over_a_persons_file_is_refused_until_it_is_out_of_the_way(groun
         assert ground.repo.tip("main") == tip
     ground.clear("b")
     assert ground.repo.land("main", tip, merge) == Landed(merge)
+
+
+def test_what_is_kept_is_kept_under_a_ref_of_ours_only(ground: Ground) -> None:
+    commit = attempt(ground, {"b": "2\n"})
+    ground.repo.keep(WIP, commit)
+    ground.repo.keep(WIP, commit)
+    assert ground.ref(WIP) == commit
+    with pytest.raises(GitError, match="refs/swarm/"):
+        ground.repo.keep("refs/heads/main", commit)
+
+
+def test_of_a_checkout_that_is_as_it_was_there_are_no_traces(ground: Ground) -> None:
+    tip = ground.repo.tip("main")
+    commit = attempt(ground, {"b": "2\n"})
+    assert ground.repo.traces(tip, tip, commit, KIM) == Traces([], [], [])
+
+
+def test_a_landing_leaves_no_traces_but_what_a_person_commits_does(ground: Ground) -> None:
+    tip = ground.repo.tip("main")
+    commit = attempt(ground, {"b": "2\n"})
+    found = ground.repo.stack(tip, [Branch("a", "kim", "Do it", commit)], "merge", KIM, 1e9)
+    assert isinstance(ground.repo.land("main", tip, found.commit), Landed)
+    assert ground.repo.traces(tip, tip, commit, KIM) == Traces([], [], [])
+    theirs = ground.commit({"a": "1\n", "b": "2\n", "c": "3\n"})
+    assert ground.repo.traces(tip, tip, commit, KIM) == Traces([theirs], [], [])
