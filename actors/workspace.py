@@ -7,12 +7,14 @@ from msgspec.structs import replace
 
 from ..eventlog.errors import SwarmError
 from ..eventlog.events import SessionLost, SessionRequested, WorkRejected, WorktreePrepared
-from ..projections import Board, agents, runs
+from ..projections import Board, agents, happened, runs
 from . import gates
 from .command import Command, Said, Step
 from .hands import Hands
 
 SETUP, CLEANUP = "setup", "cleanup"
+TRIES = 3
+"""So many lost sessions of the setup command are its own doing: it takes its host down with it."""
 
 
 class Chore(Step, frozen=True):
@@ -39,7 +41,8 @@ def before(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared, ca
     settings, where = board[runs.State].settings, (attempt.issue, attempt.number)
     if settings is None or not settings.setup:
         return None
-    name, session = gates.newest(attempt, f"{attempt.name}-{SETUP}")
+    lost = [happened(s.latest, SessionLost) for s in attempt.sessions.values() if s.kind == SETUP and s.lost]
+    name, session = gates.newest(attempt, f"{attempt.name}-{SETUP}", max(lost, default="") if len(lost) < TRIES else "")
     if session is None:
         chore = Chore(*where, SETUP, name, settings.setup, prepared.path, prepared.port, cause)
         return [] if board[runs.State].ending else [chore]

@@ -387,7 +387,7 @@ def test_the_worktree_of_a_failure_goes_at_once_if_nobody_will_look_at_it(h: His
 def test_what_is_there_already_needs_no_agent(h: History, bench: Any) -> None:
     work = bench.repository.commit("main", {"new": "1\n"})
     cause = h.to("assigned", work=work)
-    assert one(h) == Prepare("a", 1, PATH, BRANCH, "main", cause, work)
+    assert one(h) == Prepare("a", 1, PATH, BRANCH, "main", cause, work=work)
     base = bench.repository.tip("main")
     assert said(one(h), bench) == [WorktreePrepared(1, PATH, BRANCH, base, work=work)]
     h.to("prepared", base=base, work=work)

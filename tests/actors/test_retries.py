@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from swarm.actors import boot, builder, coordinator, launching, retries, watchdog
+from swarm.actors import attempts, boot, builder, coordinator, launching, retries, watchdog
 from swarm.actors.command import Decide
 from swarm.actors.prompt import LESSON, compose, cut
 from swarm.eventlog.errors import UsageError
@@ -239,7 +239,7 @@ def test_the_retry_is_told_what_failed_and_shown_the_output(h: History, end: Fac
     h.to("queued")
     h.add(end, "a", "merger")
     take_all(h)
-    h.to("prepared", attempt=2)
+    h.to("seen", attempt=2)
     (run,) = [command for command in deeds(builder.due(h.board(), h.now)) if isinstance(command, launching.Run)]
     assert lesson[0] in run.failure
     assert run.output.endswith(lesson[1])

@@ -6,10 +6,12 @@ import pytest
 from msgspec.structs import replace
 
 from swarm.actors import builder, scout
-from swarm.actors.attempts import Prepare, Remove, Run, Secure
+from swarm.actors.attempts import Prepare, Secure
 from swarm.actors.builder import StartGate
 from swarm.actors.command import Command
+from swarm.actors.endings import Remove
 from swarm.actors.hands import Recipe
+from swarm.actors.launching import Run
 from swarm.actors.workspace import Chore, RejectSetup
 from swarm.eventlog.errors import SwarmError, UsageError
 from swarm.eventlog.events import (
@@ -61,6 +63,7 @@ def test_a_worktree_is_set_up_before_the_agent_begins(h: History) -> None:
     h.started("a", 1, kind="setup", **SETUP)
     assert due(h) == []
     h.exited("a", 1, **SETUP)
+    h.seen("a", 1)
     assert type(one(h)) is Run
     assert one(h).port == 20_000
 
@@ -149,6 +152,7 @@ def cleaned(h: History, stage: str = "landed") -> None:
     h.to(stage)
     if stage == "secured":
         h.add(AttemptCancelled(1, "closed"), "a")
+        h.secured("a", 1, ref="refs/swarm/wip/builder-1/a-1")
 
 
 @pytest.mark.parametrize("stage", ["landed", "secured"])
@@ -270,7 +274,7 @@ def test_without_a_recipe_all_is_as_it_was(h: History) -> None:
     h.run("run-3")
     cause = h.to("assigned")
     assert due(h) == [Prepare("a", 1, PATH, BRANCH, "main", cause)]
-    h.to("prepared")
+    h.to("seen")
     assert type(one(h)) is Run
     h.to("landed")
     assert type(one(h)) is Remove
