@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ..eventlog.text import head, plain
-from .door import Door, GitError, Place, failed, named, printable, write_line
+from .door import Door, GitError, Place, failed, printable, write_line
 from .merging import Outcome, ground, put_in, three_way
 
 MOST, LONGEST, LARGEST = 200, 200, 1_000_000
@@ -44,16 +44,6 @@ def marked(door: Door, commit: str, base: str, work: str) -> list[str]:
     if answer.code not in (0, 1):
         raise failed("grep", answer)
     return [name.removeprefix(f"{commit}:") for name in answer.out.split("\0")[:-1]]
-
-
-def refuse_marks(door: Door, commit: str, base: str, work: str) -> None:
-    """Raises GitError if there are any."""
-    names = marked(door, commit, base, work)
-    if names:
-        raise GitError(
-            f"git's conflict marks are left in {', '.join(named(names, 10))}",
-            hint="resolve every conflict and take out all of git's marks",
-        )
 
 
 # --- what became of it ----------------------------------------------------------------------------

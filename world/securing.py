@@ -16,8 +16,6 @@ from .reading import Found, read
 from .weighing import LARGEST, huge, megabytes
 from .worktrees import check_branch
 
-_MEND = "leave it out of all commits of the branch, also of those that came before"
-
 
 class Begun(msgspec.Struct, frozen=True):
     """How the worktree was prepared; see `Repository.prepare`."""
@@ -70,19 +68,19 @@ def secure(door: Door, path: str, branch: str, begun: Begun, ref: str, message: 
 
 def _unfit(door: Door, commit: str, begun: Begun, final: bool) -> list[str]:
     """Notes on what should not land; raises GitError if it would."""
-    notes: list[str] = []
     if commit == begun.base:
-        return notes
-    if begun.resolve:
-        marked = resolving.marked(door, commit, begun.base, begun.work)
-        if marked:
-            notes.append(f"git's conflict marks are left in {', '.join(named(marked, 10))}")
+        return []
+    marked = resolving.marked(door, commit, begun.base, begun.work) if begun.resolve else []
     heavy = [f"{name} ({megabytes(size)})" for size, name in huge(door, begun.base, commit)]
+    found = {}
+    if marked:
+        found[f"git's conflict marks are left in {', '.join(named(marked, 10))}"] = "resolve them"
     if heavy:
-        notes.append(f"no commit may bring a file above {megabytes(LARGEST)}: {', '.join(named(heavy, 10))}")
-    if notes and final:
-        raise GitError("; ".join(notes), hint=_MEND)
-    return notes
+        what = f"no commit may bring a file above {megabytes(LARGEST)}: {', '.join(named(heavy, 10))}"
+        found[what] = "leave it out of every commit of the branch"
+    if found and final:
+        raise GitError("; ".join(found), hint="; ".join(found.values()))
+    return list(found)
 
 
 def _parents(door: Door, tree: str, parent: str, begun: Begun) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from .door import Door, Place, failed, printable
 
-LARGEST = 100 * 1024 * 1024
+LARGEST = 100_000_000
 """Bytes of a file up to which a branch may bring it: the hosts that people push to take no larger ones."""
 LARGE, NAMED, WALKED = 10_000_000, 20, 200_000
 """An ignored file of so many bytes is worth a word; of so many files; and so many are looked at."""

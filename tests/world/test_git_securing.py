@@ -287,3 +287,99 @@ def test_an_author_must_have_a_name_and_an_address(attempt: Attempt) -> None:
     attempt.scratch.write({"new": "x"}, at=attempt.worktree)
     with pytest.raises(GitError, match="not an author"):
         attempt.git.secure(PATH, BRANCH, attempt.base, WIP, "m", "kim")
+
+
+# --- odd things that an agent may leave -----------------------------------------------------------
+
+
+def test_a_huge_file_does_not_get_to_the_branch_and_is_not_lost(attempt: Attempt) -> None:
+    with (attempt.worktree / "data.bin").open("wb") as file:
+        file.truncate(200 * 2**20)
+    with pytest.raises(GitError, match=r"above 100 MB: data\.bin \(210 MB\)"):
+        attempt.secure()
+    assert attempt.git.tip(BRANCH) == attempt.base
+    secured = attempt.secure(WIP)
+    assert secured.files == ["data.bin"]
+    assert secured.notes == ["no commit may bring a file above 100 MB: data.bin (210 MB)"]
+    assert attempt.scratch.git("cat-file", "-s", f"{secured.commit}:data.bin") == str(200 * 2**20)
+    attempt.agent("add", "-A")
+    attempt.agent("commit", "--quiet", "-m", "it is in the history")
+    (attempt.worktree / "data.bin").unlink()
+    with pytest.raises(GitError, match=r"data\.bin"):
+        attempt.secure()
+    attempt.agent("reset", "--quiet", "--hard", attempt.base)
+    attempt.scratch.write({"small": "s"}, at=attempt.worktree)
+    assert attempt.secure().notes == []
+
+
+def test_large_ignored_files_are_named(attempt: Attempt) -> None:
+    outside = attempt.scratch.root.parent / "outside"
+    for number in range(25):
+        path = attempt.worktree / "cache" / f"deep{number % 2}" / f"f{number:02}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            file.truncate(10_000_000 + number * 1_000_000)
+    outside.mkdir()
+    with (outside / "elsewhere").open("wb") as file:
+        file.truncate(50_000_000)
+    (attempt.worktree / "cache/link").symlink_to(outside)
+    attempt.scratch.write({"cache/small": "s", "new": "n"}, at=attempt.worktree)
+    secured = attempt.secure()
+    assert secured.files == ["new"]
+    assert secured.left[:2] == ["cache/deep0/f24 (34 MB)", "cache/deep1/f23 (33 MB)"]
+    assert secured.left[19:] == ["cache/deep1/f05 (15 MB)", "… and 5 more"]
+
+
+def test_pointers_of_lfs_stay_pointers(attempt: Attempt) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 123456789\n"
+    attributes = "*.bin filter=lfs diff=lfs merge=lfs -text\n"
+    attempt.scratch.write({".gitattributes": attributes, "big.bin": pointer}, at=attempt.worktree)
+    secured = attempt.secure()
+    assert attempt.scratch.git("show", f"{secured.commit}:big.bin") == pointer.strip()
+    assert secured.notes == []
+
+
+def test_links_out_of_the_tree_stay_links(attempt: Attempt, tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/key").write_text("k")
+    (attempt.worktree / "folder").symlink_to(tmp_path / "secret")
+    (attempt.worktree / "file").symlink_to("../../../../secret/key")
+    (attempt.worktree / "loop").symlink_to("loop")
+    shutil.rmtree(attempt.worktree / "src")
+    (attempt.worktree / "src").symlink_to(tmp_path / "secret")
+    secured = attempt.secure()
+    listed = attempt.scratch.git("ls-tree", "-r", secured.commit).splitlines()
+    links = {line.split("\t")[1] for line in listed if line.startswith("120000")}
+    assert links == {"folder", "file", "loop", "src"}
+    assert attempt.scratch.git("show", f"{secured.commit}:folder") == str(tmp_path / "secret")
+    attempt.git.remove(PATH, secured.commit)
+    assert (tmp_path / "secret/key").read_text() == "k"
+
+
+def test_a_git_folder_of_the_agents_own_changes_nothing(attempt: Attempt, tmp_path: Path) -> None:
+    other = make(tmp_path / "other", {"theirs": "t"})
+    attempt.scratch.write({"new": "x"}, at=attempt.worktree)
+    (attempt.worktree / ".git").write_text(f"gitdir: {other.common}\n")
+    assert attempt.secure(WIP).files == ["new"]
+    (attempt.worktree / ".git").unlink()
+    attempt.agent("init", "--quiet")
+    attempt.agent("config", "user.name", "kim")
+    attempt.agent("config", "user.email", "kim@swarm.invalid")
+    attempt.scratch.commit({"more": "y"}, at=attempt.worktree)
+    secured = attempt.secure()
+    assert secured.files == ["more", "new"]
+    assert attempt.git.is_ancestor(attempt.base, secured.commit)
+    assert other.git("log", "--format=%s") == "start"
+
+
+def test_what_a_submodule_or_an_inner_repository_loses_is_said(attempt: Attempt, tmp_path: Path) -> None:
+    upstream = make(tmp_path / "upstream", {"lib": "1"})
+    allowed = ["-c", "protocol.file.allow=always"]
+    attempt.agent(*allowed, "submodule", "--quiet", "add", str(upstream.root), "sub")
+    attempt.scratch.git("init", "--quiet", str(attempt.worktree / "vendor"))
+    attempt.scratch.write({"vendor/deep/x": "x"}, at=attempt.worktree)
+    for _ in range(2):
+        assert attempt.secure().notes == [
+            "of the repository vendor only the files are kept, not its history",
+            "sub is a submodule: only which commit it is at is kept, no commit or change of its own",
+        ]
