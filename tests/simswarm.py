@@ -69,6 +69,7 @@ class Swarm:
         settings = RunStarted(
             1, "boot", 1, "0", "main", "shell", max_agents=world.max_agents, max_retries=1, test="make test"
         )
+        settings = msgspec.structs.replace(settings, patience=world.patience, retry=world.retry)
         self.ledger.say(NAME, [Said(self.run, settings)])
         self.seats = {actor.NAME: self.seat(actor) for actor in world.actors}
         self._ledger, self._staff = self.ledger, self  # so that the real System's questions can be asked of this one

@@ -29,6 +29,8 @@ from swarm.eventlog.events import (
     IssueReopened,
     IssueTaken,
     MailSent,
+    Patience,
+    RetryPolicy,
     RunStopRequested,
     SessionKillRequested,
 )
@@ -81,6 +83,8 @@ class Simulation:
         self.hosts.repository = self.repository
         self.max_agents = self.random.randint(1, 3)
         self.rough = self.random.choice((0.2, 0.5, 1.0, 2.0))
+        self.patience = self.random.choice((Patience(), Patience(nudge=3.0, interrupt=2.0, kill=2.0)))
+        self.retry = self.random.choice((RetryPolicy(), RetryPolicy(backoff=8.0)))
         self.swarm: Swarm | None = None
         self.steps = self.runs = self.torn = self.echoes = 0
         self.beat_at = self.now

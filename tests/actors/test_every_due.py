@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from swarm.actors.system import ACTORS
 from swarm.actors.watchdog import START_GRACE
 from swarm.eventlog.events import (
+    AgentInterrupted,
+    AgentNudged,
     AttemptCancelled,
     AttemptRetried,
     IssueClosed,
@@ -15,8 +17,11 @@ from swarm.eventlog.events import (
     IssueHeld,
     IssueReopened,
     IssueTaken,
+    Patience,
+    RetryPolicy,
     RunStopRequested,
     SessionKillRequested,
+    SessionProgressed,
     WorkRejected,
     WorktreeRemoved,
 )
@@ -25,7 +30,8 @@ from swarm.projections import Board
 from history import STAGES, History, snapshot
 
 ISSUES = st.sampled_from("abcd")
-TURNS = ("fail", "retry", "cancel", "reopen", "close", "hold", "take", "delegate", "kill", "remove", "letter", "stop")
+TURNS = ("fail", "retry", "cancel", "reopen", "close", "hold", "take", "delegate", "kill", "remove", "letter", "stop",
+         "print", "wait", "ask", "interrupt")  # fmt: skip
 
 
 def turn(h: History, word: str, issue: str, attempt: int) -> None:
@@ -42,6 +48,10 @@ def turn(h: History, word: str, issue: str, attempt: int) -> None:
         "delegate": IssueDelegated("kim"),
         "kill": SessionKillRequested(f"{issue}-{attempt}", attempt, "enough"),
         "remove": WorktreeRemoved(attempt, "w", "c"),
+        "print": SessionProgressed(f"{issue}-{attempt}", attempt, 9),
+        "wait": SessionProgressed(f"{issue}-{attempt}", attempt, 9, state="waiting_input"),
+        "ask": AgentNudged(f"{issue}-{attempt}", attempt, "silent"),
+        "interrupt": AgentInterrupted(f"{issue}-{attempt}", attempt, "silent"),
     }
     if word == "letter":
         h.letter("coordinator", f"issue:{issue}", "agent-builder-1", source="agent/kim", kind="blocked", issue=issue)
@@ -55,7 +65,13 @@ def turn(h: History, word: str, issue: str, attempt: int) -> None:
 def histories(draw: st.DrawFn) -> History:
     """Runs, issues that need each other, attempts that got anywhere, and turns of all kinds."""
     h = History()
-    h.run(max_agents=draw(st.integers(1, 3)), max_retries=draw(st.integers(0, 1)), spend_log="/spend.jsonl")
+    h.run(
+        max_agents=draw(st.integers(1, 3)),
+        max_retries=draw(st.integers(0, 1)),
+        spend_log="/spend.jsonl",
+        retry=draw(st.sampled_from([RetryPolicy(), RetryPolicy(backoff=5.0)])),
+        patience=draw(st.sampled_from([Patience(), Patience(3.0, 2.0, 2.0, 4.0, 4.0)])),
+    )
     for number, issue in enumerate("abcd"):
         needs = draw(st.lists(st.sampled_from("abcd"[:number]), max_size=1)) if number else []
         h.issue(issue, priority=draw(st.integers(1, 3)), needs=needs)

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from swarm.eventlog.events import (
+    AgentInterrupted,
+    AgentNudged,
     AttemptRetried,
     FindingsReported,
     GateFinished,
@@ -129,6 +131,8 @@ def generation(h: History) -> str:
         ("assigned", SessionExited("a-1", 1, 0, True, 1.0), "session a-1 of a was neither"),
         ("assigned", SessionLost("a-1", 1, "gone"), "session a-1 of a was neither"),
         ("assigned", SessionKillRequested("a-1", 1, "enough"), "session a-1 of a was neither"),
+        ("assigned", AgentNudged("a-1", 1, "silent"), "session a-1 of a was neither"),
+        ("assigned", AgentInterrupted("a-1", 1, "silent"), "session a-1 of a was neither"),
         ("exited", MergeQueued(1, "b", commit("a-1")), "has no passed gate"),
         ("secured", GateFinished(1, commit("other"), "passed"), "was never secured"),
         ("secured", WorktreeRemoved(1, "w", commit("other")), "was never secured"),

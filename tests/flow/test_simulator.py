@@ -67,6 +67,7 @@ def test_the_stories_come_to_what_they_are_about() -> None:
     wanted = {
         *("merge.landed", "merge.requeued", "queue.held", "session.lost", "session.kill_requested", "run.stopped"),
         *("attempt.retried", "attempt.cancelled", "issue.held", "actor.crashed", "findings.reported"),
+        "agent.nudged",
         *("mail.dead_lettered", "mail.delivered", "mail.acked", "torn line", "move of the target"),
         *("power is lost", "disk is full", "comes twice", "raises", "in the midst", "ran too long"),
     }
