@@ -37,7 +37,7 @@ def until(known: quotas.Provider, exited: Event[SessionExited]) -> float:
 
 
 def _refused(board: Board) -> Iterator[Command]:
-    """A provider that refused has no quota until it said, and the attempt it refused is called off, not failed."""
+    """A refusal is told of its provider, and its attempt called off."""
     for attempt, exited in waits.refusals(board):
         name = waits.provider_of(attempt)
         known = board[quotas.State].find(name)

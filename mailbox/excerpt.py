@@ -7,7 +7,7 @@ from typing import Any
 
 from ..eventlog.fact import Event
 from ..eventlog.telling import clock, one_line, sentence, short
-from ..projections import Board, agents, happened, issues, leases, mail, merges, runs
+from ..projections import Board, admission, agents, happened, issues, leases, mail, merges, quotas, runs
 from .addresses import address_of
 from .views import running_session
 
@@ -24,7 +24,7 @@ def excerpt(board: Board, about: Iterable[str]) -> list[str]:
             found += _issue(board, board[issues.State].all[name])
         if name in board[mail.State].letters:
             found += _letter(board[mail.State].letters[name])
-    return [*found, _agents(board), _queue(board), _run(board)]
+    return [*found, _agents(board), _queue(board), *_scarce(board), _run(board)]
 
 
 def _issue(board: Board, issue: issues.Issue) -> Iterator[str]:
@@ -81,6 +81,16 @@ def _agents(board: Board) -> str:
 def _queue(board: Board) -> str:
     rows = [f"{merge.issue}-{merge.attempt} ({merge.status})" for merge in board[merges.State].queue()]
     return "queue   " + (_list(rows) if rows else "empty")
+
+
+def _scarce(board: Board) -> Iterator[str]:
+    """Providers that refuse, or are being tried, and nodes without room: nothing, where there are none."""
+    for name, known in sorted(board[quotas.State].of.items()):
+        for event in (*known.refusals.values(), *([known.probe] if known.probe else [])):
+            yield f"quota   {one_line(name)}: {_told(event)}"
+    for node in sorted(board[admission.State].of):
+        if words := board[admission.State].closed(node):
+            yield f"closed  {one_line(node) or 'this node'}: {one_line(words)}"
 
 
 def _run(board: Board) -> str:

@@ -1,9 +1,14 @@
 """The excerpt: what a decision is about, in lines that no terminal minds."""
 
 from swarm.eventlog.events import (
+    AdmissionClosed,
+    AdmissionOpened,
     IssueReopened,
     LeaseAcquired,
     MailAcked,
+    QuotaExhausted,
+    QuotaProbed,
+    QuotaResumed,
     RunStopRequested,
     SessionKillRequested,
     WorkRejected,
@@ -89,3 +94,19 @@ def test_nothing_in_it_acts_on_a_terminal() -> None:
     letter = h.letter("human\x1b", body="\x1bc", source="agent/\x1b")
     for line in excerpt(h.board(), ["a", letter]):
         assert line.isprintable(), line
+
+
+def test_a_provider_without_quota_and_a_node_without_room_are_shown() -> None:
+    h = History()
+    h.add(QuotaExhausted(until=1_795_273_200.0, reason="no more"), "claude", "watchdog")
+    h.add(AdmissionClosed(reason="no disk"), "n1", "coordinator")
+    shown = excerpt(h.board(), [])
+    assert "quota   claude: no quota until 15:00:00: no more" in shown
+    assert "closed  n1: no disk" in shown
+    h.add(QuotaProbed(issue="sw-a"), "claude", "watchdog")
+    assert [line for line in excerpt(h.board(), []) if line.startswith("quota")] == [
+        "quota   claude: one attempt tries whether it answers again: sw-a"
+    ]
+    h.add(QuotaResumed(), "claude", "watchdog")
+    h.add(AdmissionOpened(), "n1", "coordinator")
+    assert not [line for line in excerpt(h.board(), []) if line.startswith(("quota", "closed"))]

@@ -130,6 +130,10 @@ def test_an_unknown_runtime_is_named_with_the_known_ones(tmp_path: Path):
         "swarm.toml: runtimes.claud: there is no runtime 'claud'",
         "known: pi, shell",
     )
+    assert refusal(tmp_path, "[routing]\nfallback = ['pi:kimi-k2', 'shel:x']") == (
+        "swarm.toml: routing.fallback: there is no runtime 'shel'",
+        "did you mean shell?",
+    )
     assert refusal(tmp_path, "[start]\nruntime = 'shel'") == (
         "swarm.toml: start.runtime: there is no runtime 'shel'",
         "did you mean shell?",
