@@ -13,7 +13,7 @@ from ..projections import Board, agents, costs, fact, happened, issues, mail, me
 from .letters import row
 
 IDLE = "idle"
-_DOING = {"gate": "gating", "landing": "landing"}
+_DOING = {"gate": "gating", "landing": "landing", "setup": "setting up", "validation": "validating"}
 
 
 def counts_view(board: Board) -> dict[str, int]:

@@ -63,7 +63,7 @@ class Session(msgspec.Struct):
 
     @property
     def kind(self) -> str:
-        """agent, gate or landing."""
+        """agent, gate, landing, setup, …: see `SessionRequested`."""
         known = fact(self.latest, SessionRequested) or fact(self.latest, SessionStarted)
         return known.kind if known else ""
 

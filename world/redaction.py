@@ -46,7 +46,7 @@ _PATTERNS: tuple[tuple[str, tuple[str, ...], bytes], ...] = (
     ("aws-key", ("akia", "asia"), rb"A[KS]IA[A-Z2-7]{16}"),
     (
         "slack-token",
-        ("xoxa-", "xoxb-", "xoxe", "xoxo-", "xoxp-", "xoxr-", "xoxs-", "xapp-"),
+        ("xox", "xapp-"),
         rb"(?:xox[abeoprs](?:\.xox[bp])?|xapp)-[A-Za-z0-9\-]{10,400}+",
     ),
     (

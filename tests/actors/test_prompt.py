@@ -25,6 +25,11 @@ def test_what_failed_before_is_told_with_the_end_of_its_output() -> None:
     assert len(text) < 8000
 
 
+def test_it_names_the_ports_if_there_are_some() -> None:
+    assert "20010 to 20019" in compose("sw-1", "Serve", "", "builder", "builder-1", port=20_010)
+    assert "port" not in compose("sw-1", "Serve", "", "builder", "builder-1")
+
+
 def test_escape_sequences_do_not_reach_the_model() -> None:
     text = compose("sw-1", "Fix\x1b[31m it", "a\x1b]0;b\x07c", "builder", "builder-1", "bad\x1b[0m", "\x1b[2J")
     assert "\x1b" not in text

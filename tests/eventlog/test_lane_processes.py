@@ -174,6 +174,7 @@ def test_an_installed_wheel_takes_the_lane_and_imports_nothing_heavy(
         "swarm.eventlog",
         "swarm.eventlog.errors",
         "swarm.eventlog.lane",
+        "swarm.eventlog.suspects",
     }
 
 

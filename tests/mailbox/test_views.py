@@ -47,6 +47,7 @@ def started(session: str = "sw-a-1", kind: str = "agent") -> Fact:
         ([PREPARED, started(), EXITED], "exited", 0),
         ([PREPARED, started(), EXITED, SECURED], "secured", 0),
         ([SECURED, requested("sw-a-1-gate", "gate"), started("sw-a-1-gate", "gate")], "gating", 7),
+        ([requested("sw-a-1-setup", "setup"), started("sw-a-1-setup", "setup")], "setting up", 7),
         ([SECURED, GATED], "gated", 0),
         ([SECURED, GATED, QUEUED], "queued", 0),
         ([QUEUED, started("sw-a-1-land-c", "landing")], "landing", 7),

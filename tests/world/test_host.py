@@ -156,6 +156,19 @@ def test_output_beyond_the_cap_is_counted_and_its_end_is_still_known(rig: Rig) -
     assert peak < 50_000
 
 
+@pytest.mark.parametrize("runtime", ["", "shell"])
+def test_beyond_the_cap_the_end_that_is_kept_holds_no_secret_either(rig: Rig, runtime: str) -> None:
+    rig.env["A_TOKEN"] = "correct-horse-battery"
+    script = """yes "$A_TOKEN" | head -c 300000; printf 'correct-horse'; sleep 0.1; echo '-battery'; echo THE END"""
+    end = rig.run(script, cap=10_000, runtime=runtime)
+    assert end["output"] == 300_030
+    assert end["tail"].endswith("[redacted:A_TOKEN]\nTHE END")
+    record = (rig.place / "runs" / "sw-1" / "exit.json").read_bytes()
+    for kept in (rig.output(), record, b"".join(path.read_bytes() for path in rig.log_dir.iterdir())):
+        assert b"[redacted:A_TOKEN]" in kept
+        assert b"correct-horse-battery" not in kept
+
+
 def test_input_that_nobody_reads_does_not_block(rig: Rig) -> None:
     assert rig.run("exit 3", stdin="x" * 5_000_000)["code"] == 3
 

@@ -275,7 +275,7 @@ def test_no_text_makes_it_slow(evil: str) -> None:
     text = (evil * (200_000 // len(evil))).encode()
     begun = time.process_time()
     streamed(Redactor({"A_KEY": "sk-sk-sk-sk"}), [text[at : at + 65536] for at in range(0, len(text), 65536)])
-    assert time.process_time() - begun < 2  # seconds; a tenth of that here
+    assert time.process_time() - begun < 2  # seconds; a third of that here
 
 
 def test_ordinary_output_is_quick() -> None:
@@ -283,4 +283,4 @@ def test_ordinary_output_is_quick() -> None:
     begun = time.process_time()
     streamed(Redactor({"A_KEY": "abcdefgh", "B_TOKEN": "ijklmnop"}), [source])
     speed = len(source) / (time.process_time() - begun)
-    assert speed > 3_000_000  # bytes a second; ten times that here
+    assert speed > 3_000_000  # bytes a second; five times that here
