@@ -186,7 +186,7 @@ def _ending(board: Board, attempt: agents.Attempt, now: float) -> Command | None
         return _kill(attempt, working)
     if secured is None:
         return _secure(board, attempt, prepared)
-    step = endings.due(board, attempt, prepared, secured, now, _newest(attempt))
+    step = endings.due(board, attempt, secured, now, _newest(attempt))
     if isinstance(step, endings.Remove):
         last = workspace.after(board, attempt, prepared, _newest(attempt))
         if last is not None:

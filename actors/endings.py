@@ -35,15 +35,22 @@ class Remove(Step, frozen=True):
     cause: str
 
 
-def due(
-    board: Board, attempt: agents.Attempt, prepared: WorktreePrepared, secured: WorkSecured, now: float, cause: str
-) -> Command | None:
+def due(board: Board, attempt: agents.Attempt, secured: WorkSecured, now: float, cause: str) -> Command | None:
     """What is to be done next for an attempt that has ended, whose sessions are over, and whose work is secured."""
-    where = (attempt.issue, attempt.number)
-    if secured.commits and secured.ref == f"refs/heads/{prepared.branch}" and MergeLanded not in attempt.latest:
-        lists = (tuple(secured.files), tuple(secured.left), tuple(secured.notes))
-        return Keep(*where, attempt.agent, secured.commit, secured.base, secured.commits, *lists, cause)
-    return removal(attempt, cause) if _is_collected(board, attempt, secured, now) else None
+    keep = keeping(attempt, cause)
+    return keep or (removal(attempt, cause) if _is_collected(board, attempt, secured, now) else None)
+
+
+def keeping(attempt: agents.Attempt, cause: str) -> Keep | None:
+    """How what it left on a branch is kept for ever; None if there is nothing, if it landed, or if it is kept."""
+    prepared, secured = fact(attempt.latest, WorktreePrepared), fact(attempt.latest, WorkSecured)
+    if prepared is None or secured is None or not secured.commits or MergeLanded in attempt.latest:
+        return None
+    if secured.ref != f"refs/heads/{prepared.branch}":
+        return None
+    lists = (tuple(secured.files), tuple(secured.left), tuple(secured.notes))
+    where = (attempt.issue, attempt.number, attempt.agent)
+    return Keep(*where, secured.commit, secured.base, secured.commits, *lists, cause)
 
 
 def removal(attempt: agents.Attempt, cause: str) -> Remove | None:

@@ -18,6 +18,11 @@ _NAME = r"[a-z0-9]([a-z0-9_-]{0,46}[a-z0-9])?"
 _BRANCH = re.compile(rf"swarm/{_NAME}/{_NAME}-[1-9][0-9]*")
 
 
+def is_attempts(name: str) -> bool:
+    """Whether a folder of that name is an attempt's: `<issue>-<n>`, and not one of the Merger's."""
+    return bool(_BRANCH.fullmatch(f"swarm/any/{name}")) and name.partition("-")[0] != "merger"
+
+
 def check_branch(branch: str) -> None:
     """Raises GitError unless `branch` is one of ours: `swarm/<agent>/<issue>-<n>`."""
     if not _BRANCH.fullmatch(branch):

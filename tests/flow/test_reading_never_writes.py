@@ -51,6 +51,8 @@ READS: dict[str, list[list[str]]] = {
         *(["--diff", "10", "90", "--json"], ["--verify"], ["--verify", "--json"], ["--follow", "--speed", "max"]),
     ],
     "status": [[], ["--json"]],
+    "work list": [[], ["--all"], ["--json"]],
+    "work show": [["sw-0"], ["sw-0", "--json"], ["sw-0", "--patch"], ["sw-none"]],
     "why": [["sw-0"], ["sw-0", "--json"], [HISTORY[50].id], ["nothing"]],
 }
 """Command -> what is asked of it. (`log --follow` and `agent logs --follow` are below: they end only when told to.)"""

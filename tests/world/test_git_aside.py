@@ -27,7 +27,7 @@ class Scene:
     def agent(self, *args: str) -> None:
         at = self.scratch.root / PATH
         self.scratch.git(*args, at=at)
-        if args[:2] != ("checkout", "--orphan"):
+        if "--orphan" not in args:
             self.made.append(self.scratch.git("rev-parse", "HEAD", at=at))
 
     def commit(self, name: str) -> None:

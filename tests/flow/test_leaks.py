@@ -1,0 +1,90 @@
+"""Agents that work in the person's checkout instead of their own worktree (pain 26), through `swarm start`."""
+
+from pathlib import Path
+
+from swarm.eventlog.fact import Event
+
+from stage import Stage
+from waiting import until
+
+HOME = 'cd "$(git rev-parse --git-common-dir)/.."'
+"""An agent leaves its worktree for the person's checkout."""
+
+
+def leaks(stage: Stage, issue: str) -> list[Event[object]]:
+    return stage.events("leak.detected", issue)
+
+
+def test_an_agent_that_commits_to_the_main_checkout_is_held_until_a_person_clears_it(stage: Stage) -> None:
+    body = (
+        f"echo b > b.txt; git add -A; git commit -qm fine; {HOME}; echo x > x.txt; git add x.txt; git commit -qm leaked"
+    )
+    issue = stage.issue("Leak a commit", body)
+    assert stage.start("--test", "true").code == 1
+    (leak,) = leaks(stage, issue)
+    assert "builder-1 made" in leak.data.evidence  # type: ignore[attr-defined]
+    assert not stage.events("merge.queued")
+    assert "b.txt" not in stage.files()
+    (row,) = stage.json("work", "list")
+    assert row["why"].startswith("held: builder-1 made")
+    refused = stage.swarm("work", "clear", issue, SWARM_AGENT="builder-1")
+    assert (refused.code, "only a person" in refused.err) == (2, True)
+    assert stage.swarm("work", "clear", issue).code == 0
+    assert stage.swarm("work", "clear", issue).code == 2
+    assert stage.start("--test", "true").code == 0
+    assert {"b.txt", "x.txt"} <= stage.files()
+
+
+def test_an_agent_that_writes_its_work_into_the_main_checkout_too_is_held(stage: Stage) -> None:
+    issue = stage.issue("Write twice", f"echo same > b.txt; {HOME}; echo same > b.txt")
+    assert stage.start().code == 1
+    (leak,) = leaks(stage, issue)
+    assert leak.data.evidence == "b.txt as in its work"  # type: ignore[attr-defined]
+    assert leak.data.files == ["b.txt"]  # type: ignore[attr-defined]
+    assert not stage.events("merge.queued")
+
+
+def test_an_agent_that_deletes_files_outside_its_worktree_is_told_of_and_nobody_is_accused(stage: Stage) -> None:
+    issue = stage.issue("Delete", f"echo b > b.txt; {HOME}; rm a.txt")
+    assert stage.start().code == 0
+    (leak,) = leaks(stage, issue)
+    assert (leak.data.evidence, leak.data.files) == ("", ["a.txt"])  # type: ignore[attr-defined]
+    assert "b.txt" in stage.files()
+
+
+def test_a_person_who_works_meanwhile_holds_nobody_up(stage: Stage) -> None:
+    issue = stage.issue("Slow", "echo b > b.txt; until test -e ../go; do sleep 0.05; done")
+    started = stage.background("--until-idle")
+    stage.wait_for("session.started")
+    (stage.root / "notes.txt").write_text("mine\n")
+    stage.git("commit", "-q", "--allow-empty", "-m", "mine too")
+    (stage.root / ".swarm/worktrees/go").touch()
+    assert started.wait(20) == 0
+    (leak,) = leaks(stage, issue)
+    assert leak.data.evidence == ""  # type: ignore[attr-defined]
+    assert "main got" in leak.data.what  # type: ignore[attr-defined]
+    assert stage.row(issue)["status"] == "done"
+
+
+def test_what_the_swarm_lands_meanwhile_is_no_leak(stage: Stage) -> None:
+    """Also of the same agent: builder-1 is at its next issue while its last one lands."""
+    for number in range(4):
+        stage.issue(f"Quick {number}", f"echo {number} > {number}.txt")
+    slow = stage.issue("Slow", "echo b > b.txt; until test -e ../go; do sleep 0.05; done", "--priority", "1")
+    started = stage.background("--until-idle", "--max-agents", "2")
+    stage.wait_for("merge.landed", 4, 40)
+    (stage.root / ".swarm/worktrees/go").touch()
+    assert started.wait(20) == 0
+    assert stage.row(slow)["status"] == "done"
+    assert not stage.events("leak.detected")
+    assert len(stage.events("checkout.seen")) == 5
+
+
+def test_a_checkout_of_a_person_that_is_dirty_all_along_is_no_leak(stage: Stage) -> None:
+    (stage.root / "a.txt").write_text("changed\n")
+    (stage.root / "b").mkdir()
+    Path(stage.root / "b" / "new.txt").write_text("new\n")
+    stage.issue("Work", "echo c > c.txt")
+    assert stage.start().code == 0
+    assert not stage.events("leak.detected")
+    until(lambda: not stage.running(), what="all to end")
