@@ -1,10 +1,25 @@
-"""Agents that misbehave, as short shell scripts (tests/agents), and how an issue ends that one of them was given.
+"""Agents that misbehave, as short shell scripts (tests/agents), how an issue ends that one of them was given, and what
+must hold when all have ended.
 
 Rule: they are real programs and do real harm; what they commit they note in `$OUTSIDE/commits`.
 """
 
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from swarm.eventlog.events import IssueOpened
+from swarm.eventlog.files import Draft
+from swarm.eventlog.place import find
+from swarm.projections import Board, issues
+from swarm.world.node import open_log
+
+from soak import amount
+from stage import SWARM, Stage
+from waiting import until
 
 SCRIPTS = Path(__file__).with_name("agents")
 
@@ -54,3 +69,172 @@ BAD = (
 
 GOOD = Agent("good", DONE)
 BREAKS = Agent("breaks", BLOCKED, "the tests fail")
+
+GATE = """\
+# Green: a.txt is there, no file is broken, and left and right are not both there.
+test -f a.txt || exit 1
+grep -qrs --include='*.txt' broken . && exit 1
+! { test -f left.txt && test -f right.txt; }
+"""
+SETTINGS = """\
+[start]
+test = "sh gate.sh"
+max_agents = 8
+[limits]
+attempt_minutes = {minutes}
+log_mb = 1
+"""
+SECONDS = 8.0
+"""What an attempt may take: those that never end cost so much, and the good ones need much less, even if it is late."""
+HOST_KB = 50_000
+SECRET = "sk-mischief-0123456789abcdef0123456789abcdef"  # nobody's
+
+
+class Mischief:
+    """Issues for agents of these kinds, in a repository; and what must hold when all of them have ended."""
+
+    def __init__(self, stage: Stage, kinds: list[Agent]) -> None:
+        self.stage, self.outside = stage, stage.root.parent / "outside"
+        self.outside.mkdir()
+        (self.outside / "commits").touch()
+        for name, text in (("gate.sh", GATE), ("swarm.toml", SETTINGS.format(minutes=SECONDS / 60)), ("spare.txt", "")):
+            (stage.root / name).write_text(text)
+        stage.git("add", "-A")
+        stage.git("commit", "-qm", "a gate")
+        flood = str(amount(30_000_000, 1_000_000_000))
+        self.env = {**os.environ, "OUTSIDE": str(self.outside), "MISCHIEF_API_KEY": SECRET, "FLOOD": flood}
+        self.kinds: dict[str, Agent] = {}
+        self.pair = ("left", "right")
+        self.memory: dict[int, int] = {}
+        self.write({name: f"echo {name} > {name}.txt" for name in self.pair})  # each is green, both together are not
+        self.open(kinds)
+
+    def open(self, kinds: Sequence[Agent]) -> None:
+        """One more issue for each."""
+        more = {f"{kind.name}-{number}": kind for number, kind in enumerate(kinds, len(self.kinds))}
+        self.kinds |= more
+        self.write({name: kind.body for name, kind in more.items()})
+
+    def write(self, bodies: Mapping[str, str]) -> None:
+        """Open these issues in one go: a command for each takes longer than most of them."""
+        log = open_log(find(str(self.stage.root), {}))
+        log.append([Draft(IssueOpened(f"Do {name}", body), "human", name) for name, body in bodies.items()])
+        log.close()
+
+    def names(self) -> set[str]:
+        """The kinds there are."""
+        return {kind.name for kind in self.kinds.values()}
+
+    def said(self) -> str:
+        """The end of what the runs printed."""
+        return (self.outside / "start.log").read_text()[-3000:]
+
+    def start(self, *options: str, program: Sequence[str] = (SWARM,)) -> "subprocess.Popen[bytes]":
+        """`swarm start --until-idle`, with its output outside."""
+        command = [*program, "start", "--until-idle", *options]
+        with (self.outside / "start.log").open("ab") as out:
+            return subprocess.Popen(command, cwd=self.stage.root, env=self.env, stdout=out, stderr=out)
+
+    def watch(self, process: "subprocess.Popen[bytes]", seconds: float) -> int | None:
+        """Until it ends, or for so long; its exit code then. Meanwhile the hosts are looked at."""
+        deadline = time.monotonic() + seconds
+        while process.poll() is None and time.monotonic() < deadline:
+            self.look()
+            time.sleep(0.1)
+        return process.poll()
+
+    def look(self) -> None:
+        """Take down the most memory that each host ever had."""
+        ours = f"{self.stage.root}/.git/swarm/runs/".encode()
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if b"swarm.world.host" in words and any(word.startswith(ours) for word in words):
+                    status = Path(f"/proc/{pid}/status").read_text()
+                    self.memory[int(pid)] = int(status.partition("VmHWM:")[2].split()[0])
+            except (OSError, IndexError):
+                continue
+
+    # --- what must hold ---
+
+    def check(self) -> None:
+        self.check_issues()
+        self.check_target()
+        self.check_commits()
+        self.check_harm()
+        self.check_processes()
+        self.check_log()
+
+    def check_issues(self) -> None:
+        known = {issue.id: issue for issue in Board().fold(self.stage.events())[issues.State].known()}
+        ends = {name: (known[name].status, known[name].reason) for name in self.kinds}
+        wrong = {
+            name: ends[name]
+            for name, kind in self.kinds.items()
+            if ends[name][0] != kind.status or kind.why not in ends[name][1]
+        }
+        assert wrong == {}
+        assert sorted(known[name].status for name in self.pair) == ["blocked", "done"]
+        assert known.keys() == {*self.kinds, *self.pair}
+
+    def check_target(self) -> None:
+        """Each commit that `main` ever was, but the one that came before the gate, passes it."""
+        tree = self.stage.root.parent / "tree"
+        self.stage.git("worktree", "add", "--detach", "-q", str(tree), "main")
+        commits = self.stage.git("rev-list", "--first-parent", "main").split()[:-1]
+        red = []
+        for commit in commits:
+            self.stage.git("checkout", "-q", "--detach", commit, cwd=tree)
+            red += [commit] if subprocess.run(["sh", "gate.sh"], cwd=tree).returncode else []
+        assert red == []
+        landed = {event.data.commit for event in self.stage.events("merge.landed")}
+        assert landed
+        assert landed <= set(self.stage.git("rev-list", "main").split())
+        self.stage.git("worktree", "remove", "--force", str(tree))
+
+    def check_commits(self) -> None:
+        """What an agent committed can be found from some ref."""
+        made = set((self.outside / "commits").read_text().split())
+        assert len(made) >= len(self.kinds) // 2
+        assert made - set(self.stage.git("rev-list", "--all").split()) == set()
+
+    def check_harm(self) -> None:
+        """What some kinds were told, or could not do."""
+        landed, runs = self.stage.files(), self.stage.root / ".git/swarm/runs"
+        told = {path.read_text() for path in self.outside.glob("mailed-*")}
+        assert told == ({"2\n"} if "unknown" in self.names() else set())
+        assert {f"{name}/more.txt" for name in self.kinds if "dirty" in name} <= landed
+        floods = [path.stat().st_size for path in runs.glob("floods-*/std*.log")]
+        assert bool(floods) == ("floods" in self.names())
+        assert max(floods, default=0) <= 1_100_000
+        for event in self.stage.events("work.secured"):
+            if event.subject.startswith(("hangs", "asks", "stubborn", "quota")):
+                kept = self.stage.files(event.data.commit)
+                assert f"{event.subject}.txt" in kept
+                assert f"{event.subject}.other.txt" in kept or not event.subject.startswith("hangs")
+
+    def check_processes(self) -> None:
+        until(lambda: not self.stage.running(), 5, "no process to be left")
+        assert self.sleepers() == []
+        assert self.memory
+        assert max(self.memory.values()) < HOST_KB
+
+    def sleepers(self) -> list[int]:
+        """Those that shed their environment: they still sleep in a worktree."""
+        found, worktrees = [], f"{self.stage.root}/.swarm/"
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if os.readlink(f"/proc/{pid}/cwd").startswith(worktrees):
+                    found.append(int(pid))
+            except OSError:
+                continue
+        return found
+
+    def check_log(self) -> None:
+        """The lines that are nobody's are reported; once they are put aside, there is nothing to say."""
+        assert (self.stage.swarm("log", "verify").code == 1) == ("forges" in self.names())
+        assert self.stage.swarm("log", "repair").code == 0
+        verified = self.stage.swarm("log", "verify")
+        assert verified.code == 0, verified.out + verified.err
+        again = self.stage.swarm("replay", "--verify")
+        assert again.code == 0, again.out + again.err
