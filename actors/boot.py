@@ -10,11 +10,12 @@ import msgspec
 
 from .. import __version__
 from ..eventlog.errors import SwarmError, UsageError
-from ..eventlog.events import Admission, Fallback, Gate, Limit, MergePolicy, Patience, RetryPolicy, RunStarted
+from ..eventlog.events import Admission, Fallback, Gate, MergePolicy, Patience, RetryPolicy, RunStarted
 from ..eventlog.fact import Event
 from ..eventlog.files import Log
 from ..eventlog.place import Place, node_of
 from ..runtimes import Llm, runtime
+from ..world import alerts as outside
 from ..world import clock, environment, processes, proxy
 from ..world.carrier import LogCarrier
 from ..world.door import Door
@@ -25,6 +26,7 @@ from ..world.node import open_log
 from ..world.sessions import HostedSessions
 from ..world.spend import SpendFile
 from ..world.tables import Settings, seconds
+from . import budgets
 from .hands import Hands, Limits, Recipe, RuntimeOptions
 from .system import System
 
@@ -64,6 +66,7 @@ def in_force(git: Git, settings: Settings, options: Options, root: str) -> RunSt
         spend_log=_spend_log(settings, root),
         sync=settings.sync.remote,
         lease=settings.sync.lease_minutes * 60 if settings.sync.remote else 0.0,
+        alerts=channels.names if (channels := outside.configured(os.environ, settings.alerts.command)) else [],
         **_policies(settings) | ({} if options.test is None else {"gates": []}),
     )
 
@@ -100,7 +103,7 @@ def _policies(settings: Settings) -> dict[str, Any]:
             patience.waiting * 60,
             patience.limited * 60,
         ),
-        "budgets": [Limit(budget.scope, budget.usd, budget.tokens) for budget in settings.budgets],
+        "budgets": budgets.limits(budgets.stated(settings.budgets), os.environ),
         "admission": Admission(
             int(admission.disk_gb * 1e9),
             int(admission.memory_gb * 1e9),
@@ -180,6 +183,7 @@ def system(
         options={name: RuntimeOptions(o.binary, tuple(o.args)) for name, o in settings.runtimes.items()},
         recipe=_recipe(settings),
         gauge=Machine(place.worktrees),
+        alerts=outside.configured(os.environ, settings.alerts.command),
     )
     force = msgspec.structs.replace(force, node=node_of(place, clock.entropy))
     return System(log, place.log, place.cache, hands, force, clock.now, show, clock.monotonic), log

@@ -31,6 +31,7 @@ from ..mailbox import addresses, letters
 from ..mailbox.waits import Waits, Way
 from ..projections import Board, agents, fact, happened, issues, leases, mail, runs
 from . import admission, nodes, retries
+from .budgets import book
 from .command import Command, Decide, Said
 from .hands import Hands
 
@@ -88,13 +89,15 @@ def _assign(board: Board, now: float) -> list[Command]:
         return []
     ready = _ready(board, run.started, taken, now)
     waits = Waits(board, run.started, now, [issue for issue, _ in ready])
+    accounts = book(board, now)
+    taken |= accounts.spent_agents()
     found: list[Command] = []
     for issue, lease in ready:
         if free <= 0:
             break
         way = waits.begin(issue)
         agent = _agent(issue, taken, run.started) if way else ""
-        if way and agent:
+        if way and agent and not accounts.waits(issue, run.started, agent):
             taken.add(agent)
             free -= 1
             waits.begun(issue)
@@ -148,7 +151,7 @@ def _agent(issue: issues.Issue, taken: set[str], settings: RunStarted) -> str:
     number = 1
     while f"{role}-{number}{where}" in taken:
         number += 1
-    return f"{role}-{number}{where}"
+    return f"{role}-{number}{where}" if number <= settings.max_agents else ""  # the others have used up their budgets
 
 
 def _chosen(issue: issues.Issue) -> str:
@@ -282,7 +285,9 @@ def _share(board: Board, now: float) -> list[Command]:
     wanted = sorted((attempt.issue, attempt.assigned.generation) for attempt in begun if attempt.assigned)
     free, _ = _places(board, run.started)
     if not (run.stopping or run.held) and free > 0:
-        more = [(issue.id, issue.generation) for issue in _open(board, run.started, now)]
+        accounts = book(board, now)
+        ready = (issue for issue in _open(board, run.started, now) if not accounts.waits(issue, run.started))
+        more = [(issue.id, issue.generation) for issue in ready]
         wanted += [wish for wish in more if wish not in wanted][:free]
     return [Share(tuple(wanted))]
 

@@ -7,14 +7,14 @@ from ..eventlog.events import MergeConflicted, SessionRequested, WorkRejected, W
 from ..projections import Board, agents, fact, issues
 from ..runtimes import Task, runtime
 from ..world import SessionSpec
-from . import gates, retries
+from . import budgets, gates, retries
 from .command import Said, Step, words
 from .hands import Hands, RuntimeOptions
 from .prompt import compose
 
 
 class Run(Step, frozen=True):
-    """Start the agent in its worktree."""
+    """Start the agent in its worktree. `spend`: variables that tell it of the run's budget."""
 
     agent: str
     role: str
@@ -28,6 +28,7 @@ class Run(Step, frozen=True):
     cause: str
     port: int = 0
     conflict: tuple[str, ...] = ()
+    spend: tuple[tuple[str, str], ...] = ()
 
 
 def due(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared, cause: str) -> Run | None:
@@ -54,6 +55,7 @@ def due(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared, cause
         cause,
         prepared.port,
         tuple(conflict.files) if conflict else (),
+        tuple(budgets.environment(board).items()),
     )
 
 
@@ -132,4 +134,4 @@ def _session(command: Run, hands: Hands, session: str) -> tuple[SessionSpec, dic
         "GIT_COMMITTER_NAME": name,
         "GIT_COMMITTER_EMAIL": email.rstrip(">"),
     }
-    return spec, {**who, **gates.ports(command.port), **launch.env}
+    return spec, {**who, **gates.ports(command.port), **dict(command.spend), **launch.env}

@@ -22,7 +22,7 @@ from ..eventlog.watcher import Watcher
 from ..mailbox import waits
 from ..projections import Board, agents, runs
 from ..world.checkpoints import Keeper
-from . import admission, builder, coordinator, merger, scout, watchdog
+from . import admission, alerts, builder, coordinator, merger, scout, watchdog
 from .command import Decide, Said
 from .hands import Hands
 from .housekeeper import Housekeeper
@@ -31,6 +31,8 @@ from .shell import Actor, Staff
 
 ACTORS: tuple[Actor, ...] = (coordinator, scout, builder, merger, watchdog)
 RESTARTS, WINDOW = 5, 60.0
+FAREWELL = 5.0
+"""Seconds that a run takes at its end to tell those outside."""
 NAME = "system"
 
 
@@ -62,7 +64,7 @@ class System:
     ) -> None:
         self._log, self._now, self._show, self._settings = log, now, show, settings
         self._run, self._log_dir, self._repository = hands.run, log_dir, hands.repository
-        self._carrier, self._hands = hands.carrier, hands
+        self._carrier, self._hands, self._cache, self._monotonic = hands.carrier, hands, cache, monotonic
         self._fold = Keeper(log_dir, cache, here=settings.node, owner=True)
         self._ledger = Ledger(log, self._fold, hands.run, now)
         self._staff = Staff(self._ledger, hands, now, self._crashed)
@@ -100,10 +102,29 @@ class System:
         return ending
 
     def stopped(self, reason: str, code: int) -> None:
-        """Record the end of the run; `code` is the exit code. Other clones hear of it, if they can be reached."""
+        """Record the end of the run; `code` is the exit code. Whoever is to be told, and other clones, hear of it, if
+        they can be reached.
+        """
         self._say(RunStopped(reason=reason, code=code))
+        if self._hands.alerts and self._settings.alerts:
+            self._tell_outside()
         if self._carrier:
             self._carrier.share(())
+
+    def _tell_outside(self) -> None:
+        """Try once what was not told yet, for a few seconds; the next run sees to the rest. The board was closed: this
+        is another.
+        """
+        fold = Keeper(self._log_dir, self._cache, here=self._settings.node)
+        try:
+            ledger = Ledger(self._log, fold, self._run, self._now)
+            ledger.decide(watchdog.NAME, watchdog.due)
+            until = self._monotonic() + FAREWELL
+            for command in ledger.ask(alerts.due):
+                if isinstance(command, alerts.SendAlert) and self._monotonic() < until:
+                    ledger.say(watchdog.NAME, alerts.perform(command, self._hands))
+        finally:
+            fold.close()
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -192,6 +213,7 @@ class System:
         if run and not run.stopping and waits.soon(board, now):
             return False
         due = [(actor, command) for actor in ACTORS for command in actor.due(board, now)]
+        due = [one for one in due if not isinstance(one[1], alerts.SendAlert)]  # who is to be told, is not waited for
         return all(not isinstance(one, Decide) and one in self._staff.waiting(actor.NAME) for actor, one in due)
 
     def _crashed(self, name: str, error: BaseException) -> None:

@@ -1,5 +1,5 @@
 """Watchdog: looks after sessions that are gone, silent (liveness.py) or unwanted, decides on another try (retries.py),
-keeps accounts, returns dead letters.
+keeps accounts and budgets, sees that alerts are given on, returns dead letters.
 
 Rule: liveness is the process itself (boot id, pid, start time) and what the agent prints; never an event about it.
 Waiting is not death: a session lives as long as its host does.
@@ -11,7 +11,7 @@ from ..eventlog.ids import time_of
 from ..mailbox import letters
 from ..projections import Board, agents, happened, mail, runs
 from ..world import Spend
-from . import liveness, nodes, quotas, retries
+from . import alerts, budgets, liveness, nodes, quotas, retries
 from .command import Command, Decide, Said
 from .hands import Hands
 
@@ -44,13 +44,15 @@ class ReadSpend(Command, frozen=True):
 
 
 def due(board: Board, now: float) -> list[Command]:
-    """Providers without quota, retries, silent, unwanted and vanished sessions, accounts, dead letters."""
+    """Providers without quota, retries, silent, unwanted and lost sessions, accounts, budgets, alerts, dead letters."""
     return [
         *quotas.due(board, now),
         *retries.due(board, now),
         *liveness.due(board, now),
         *_sessions(board, now),
         *_spend(board),
+        *budgets.due(board, now),
+        *alerts.due(board, now),
         *_mail(board),
     ]
 
@@ -125,6 +127,10 @@ def perform(command: Command, hands: Hands) -> list[Said]:
             where = {session: (issue, attempt) for session, issue, attempt in command.known}
             totals = hands.spend.totals() if hands.spend else []
             return [_usage(total, *where[total.session]) for total in totals if total.session in where]
+        case budgets.NoteSpend():
+            return budgets.perform(command, hands)
+        case alerts.SendAlert():
+            return alerts.perform(command, hands)
     raise TypeError(f"the watchdog has no hands for {command}")
 
 

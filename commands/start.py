@@ -110,14 +110,18 @@ def _show(event: Event[Any]) -> None:
 
 def _report(board: Board, reason: str, until_idle: bool) -> int:
     """Say how it went; returns the exit code."""
-    state = board[issues.State]
+    from ..actors import budgets
+    from ..world import clock
+
+    state, accounts, settings = board[issues.State], budgets.book(board, clock.now()), board[runs.State].settings
     counts = state.counts()
     left = [issue for issue in state.known() if issue.status != issues.DONE]
     reasons = waits.reasons(board, left)
     say(f"{reason}: {counts[issues.DONE]} of {sum(counts.values())} issues done")
     for issue in left:
         needs = state.waiting(issue)
-        waiting = f"waits: {reasons[issue.id]}" if issue.id in reasons else ""
+        spent = accounts.waits(issue, settings) if settings and issue.status == issues.OPEN else ""
+        waiting = spent or (f"waits: {reasons[issue.id]}" if issue.id in reasons else "")
         why = waiting or issue.reason or (f"needs {', '.join(needs)}" if needs else "")
         say(
             f"  {issue.id}  {issue.status:<11}  {issue.opened.title if issue.opened else ''}{': ' + why if why else ''}"
@@ -128,6 +132,11 @@ def _report(board: Board, reason: str, until_idle: bool) -> int:
         say(f"the merge queue is held: {held.reason}")
     if blocked:
         say(f"what went wrong, in full: swarm issue show {blocked[0]}")
+    for line in accounts.lines():
+        if line.over:
+            more = f"to allow more: swarm budget raise {line.subject} --{line.unit} N"
+            ended = line.subject.startswith("run:")
+            say(f"budget {line.subject}: {line.words}; {'the next run has one of its own' if ended else more}")
     for merge in board[merges.State].queue():
         if merge.held:
             say(f"  {merge.issue} is ready to land, but git says: {merge.held.reason}")

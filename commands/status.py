@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..actors import budgets
 from ..eventlog.telling import one_line
 from ..mailbox import screen, views
 from ..projections import Board, runs
@@ -41,6 +42,9 @@ def _print(board: Board, holder: running.Holder | None, machine: dict[str, str])
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 120
     for line in screen.screen(board, _head(board, holder), machine, width, clock.now()):
         say(line)
+    for budget in budgets.book(board, clock.now()).lines():
+        if budget.spent >= budgets.WARN * budget.limit:
+            say(f"budget  {one_line(budget.subject, 60)}: {budget.words}")
 
 
 def _document(board: Board, machine: dict[str, str], runs_now: bool) -> dict[str, Any]:

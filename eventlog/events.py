@@ -7,10 +7,10 @@ an observation.
 
 `subject` in the envelope is the issue, except: a letter's own id for `mail.delivered|acked|dead_lettered`, the actor
 for `actor.*`, the run for `run.*` and `queue.*`, the batch for `batch.*` and `validation.*`, the provider for
-`quota.*`, what is limited for `budget.*` (`run`, `day:2026-11-21`, `agent:builder-1`, …), the node for `admission.*`,
-the alert's own id for `alert.delivered|failed`, nothing for `event.*`, `log.*` and `branch.*`. Attempts are numbered 1,
-2, … within an issue and never reused. A *generation* is the id of the event that (re)opened the issue. Sizes are bytes,
-durations seconds, money US dollars, commits full hex SHAs.
+`quota.*`, what is limited for `budget.*` (`run:…`, `day:2026-11-21`, `agent:builder-1`, …), the node for
+`admission.*`, the alert's own id for `alert.delivered|failed`, nothing for `event.*`, `log.*` and `branch.*`. Attempts
+are numbered 1, 2, … within an issue and never reused. A *generation* is the id of the event that (re)opened the issue.
+Sizes are bytes, durations seconds, money US dollars, commits full hex SHAs.
 """
 
 import msgspec

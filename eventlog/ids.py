@@ -63,6 +63,16 @@ def rfc3339(id: str) -> str:  # noqa: A002
     return _rfc3339(int(id[:8] + id[9:13], 16))
 
 
+def day_of(id: str) -> str:  # noqa: A002
+    """The day in UTC on which it was made: `2026-11-21`."""
+    return _date(int(id[:8] + id[9:13], 16) // (DAY * 1000))
+
+
+def day(now: float) -> str:
+    """The day in UTC of that Unix time."""
+    return _date(int(now // DAY))
+
+
 def says_time(id: str, time: str) -> bool:  # noqa: A002
     """Whether a line with this id may say this `time`: it is the same, or in a spelling that our writers do not use."""
     seconds, thousandth = divmod(int(id[:8] + id[9:13], 16), 1000)
@@ -87,7 +97,12 @@ def node_bits(node: str) -> int:
 
 def made_on(id: str, node: str) -> bool:  # noqa: A002
     """Whether it was made on that node; of 65,536 other nodes one looks the same."""
-    return int(id[19:23] + id[24], 16) >> 2 & 0xFFFF == node_bits(node)
+    return node_bits_of(id) == node_bits(node)
+
+
+def node_bits_of(id: str) -> int:  # noqa: A002
+    """The 16 bits of the node that made it."""
+    return int(id[19:23] + id[24], 16) >> 2 & 0xFFFF
 
 
 class Minter:
@@ -168,6 +183,7 @@ def _second(seconds: int) -> str:
     return _rfc3339(seconds * 1000)[:20]
 
 
+@lru_cache(maxsize=64)
 def _date(days: int) -> str:
     """The civil date of a day since 1970-01-01 (`civil_from_days` in Howard Hinnant's "chrono-Compatible Low-Level Date
     Algorithms"): eras of 400 years have 146,097 days, and years begin on 1 March so that the leap day comes last."""

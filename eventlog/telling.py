@@ -219,7 +219,8 @@ def _resolved(fact: ConflictResolved) -> str:
     return f"attempt {fact.attempt}: the conflict with {_commit(fact.base)} is resolved{lost}"
 
 
-def _amount(unit: str, number: float) -> str:
+def amount(unit: str, number: float) -> str:
+    """So many dollars (`usd`) or tokens, for people."""
     return f"${number:.2f}" if unit == "usd" else f"{number:.0f} {one_line(unit, 20)}"
 
 
@@ -310,9 +311,9 @@ _SENTENCES: dict[type[Fact], Callable[[Any], str]] = {
     QuotaExhausted: lambda f: f"no quota until {_when(f.until)}{_because(f.reason)}",
     QuotaProbed: lambda f: f"one attempt tries whether it answers again: {f.issue}",
     QuotaResumed: lambda f: f"it answers again{_because(f.session)}",
-    BudgetWarned: lambda f: f"{_amount(f.unit, f.spent)} of {_amount(f.unit, f.limit)} are used",
-    BudgetExceeded: lambda f: f"{_amount(f.unit, f.spent)} are used, {_amount(f.unit, f.limit)} are the limit",
-    BudgetRaised: lambda f: f"{_amount(f.unit, f.more)} more are allowed",
+    BudgetWarned: lambda f: f"{amount(f.unit, f.spent)} of {amount(f.unit, f.limit)} are used",
+    BudgetExceeded: lambda f: f"{amount(f.unit, f.spent)} are used, {amount(f.unit, f.limit)} are the limit",
+    BudgetRaised: lambda f: f"{amount(f.unit, f.more)} more are allowed",
     AlertRaised: lambda f: f"alert {f.kind}{_because(f.text)}",
     AlertDelivered: lambda f: f"the alert was given to {f.channel}",
     AlertFailed: lambda f: f"{f.channel} did not take the alert, try {f.tries}{_because(f.error)}",

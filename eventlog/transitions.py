@@ -12,6 +12,9 @@ from typing import Any
 from .events import (
     AgentInterrupted,
     AgentNudged,
+    AlertDelivered,
+    AlertFailed,
+    AlertRaised,
     AttemptCancelled,
     AttemptRetried,
     CheckoutSeen,
@@ -67,10 +70,11 @@ Keys = Callable[[Event[Any]], tuple[Key, ...]]
 GOOD = ("passed", "none")
 """Verdicts with which a commit goes on; `none`: there is no test command."""
 
-BY_ID = ("generation", "lease", "letter")
+BY_ID = ("alert", "generation", "lease", "letter")
 """Kinds of keys that end with the id of the event that shows them."""
 
 _MISSING = {
+    "alert": "there is no alert {1}",
     "attempt": "attempt {2} of {1} was never assigned",
     "failure": "attempt {2} of {1} has not failed",
     "findings": "{1} was never answered",
@@ -209,6 +213,7 @@ _SHOWS: Mapping[type[Fact], Keys] = {
     QuotaExhausted: lambda e: (("quota", e.subject),),
     LeakDetected: _attempt("leak"),
     MailSent: lambda e: (("letter", e.id),),
+    AlertRaised: lambda e: (("alert", e.id),),
     Unknown: lambda e: (("letter", e.id),) if e.data.name == MailSent.type else (),  # a newer version's is one too
 }
 
@@ -252,6 +257,7 @@ _NEEDS: Mapping[type[Fact], Keys] = {
     QuotaResumed: lambda e: (("quota", e.subject),),
     MailSent: lambda e: (("letter", e.data.reply_to),) if e.data.reply_to else (),
     **dict.fromkeys((MailDelivered, MailAcked, MailDeadLettered), _letter),
+    **dict.fromkeys((AlertDelivered, AlertFailed), lambda e: (("alert", e.subject),)),
 }
 
 _ONCE: Mapping[type[Fact], Callable[[Event[Any]], Key]] = {

@@ -155,11 +155,12 @@ def costs_view(board: Board) -> dict[str, Any]:
     some is.
     """
     state = board[costs.State]
-    by_agent = {name or "unknown": _total(total) for name, total in state.by_agent().items()}
-    return {**_total(state.total()), "by_agent": by_agent}
+    by_agent = {name or "unknown": total_row(total) for name, total in state.by_agent().items()}
+    return {**total_row(state.total()), "by_agent": by_agent}
 
 
-def _total(total: costs.Total) -> dict[str, Any]:
+def total_row(total: costs.Total) -> dict[str, Any]:
+    """A sum of use. `cost` as in `costs_view`; `unpriced` counts what has no known price."""
     return {
         "calls": total.calls,
         "input_tokens": total.input_tokens,

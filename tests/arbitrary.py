@@ -48,6 +48,11 @@ POOLS: dict[str, list[Any]] = {
     "base": COMMITS,
     "commit": COMMITS,
     "priority": [1, 3],
+    "about": IDS[:12],
+    "alerts": ["hook"],
+    "channel": ["hook", "slack"],
+    "verdict": ["passed", "failed"],
+    "unit": ["usd", "tokens"],
 }
 BY_TYPE: dict[Any, list[Any]] = {
     str: ["", "x", "y"],
@@ -82,6 +87,8 @@ def facts(kind: type[Fact]) -> st.SearchStrategy[tuple[Fact, str, str]]:
     subjects = ISSUES
     if kind.type in ("mail.delivered", "mail.acked", "mail.dead_lettered"):
         subjects = FIRST
+    elif kind.type in ("alert.delivered", "alert.failed"):
+        subjects = IDS[4:12]
     elif kind.type.startswith(("run.", "actor.")):
         subjects = ["run-1", "run-2"] if kind.type.startswith("run.") else ["merger", "scout"]
     return st.tuples(st.builds(kind, **fields_of(kind)), st.sampled_from(SOURCES), st.sampled_from(subjects))

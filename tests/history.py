@@ -29,11 +29,11 @@ from swarm.eventlog.events import (
 from swarm.eventlog.fact import Event, Fact
 from swarm.eventlog.ids import Minter, node_bits, rfc3339
 from swarm.eventlog.lines import envelope
-from swarm.projections import Board, agents, costs, issues, mail, merges, runs
+from swarm.projections import Board, agents, alerts, budgets, costs, issues, mail, merges, runs
 
 BEGIN = 1_800_000_000.0
 BASE = "ba5e" * 10
-STATES = (agents.State, costs.State, issues.State, mail.State, merges.State, runs.State)
+STATES = (agents.State, alerts.State, budgets.State, costs.State, issues.State, mail.State, merges.State, runs.State)
 STAGES = (
     "assigned",
     "prepared",
@@ -257,5 +257,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     if isinstance(value, msgspec.Struct):
-        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__ if name[0] != "_"}
     return _plain(vars(value)) if hasattr(value, "__dict__") else value
