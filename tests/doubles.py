@@ -354,6 +354,23 @@ class MemoryGauge:
         return 0
 
 
+class MemoryAlerts:
+    """Satisfies the Protocol `Alerts`. `taken`: (channel, kind, text, about); what is `away` takes nothing."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.away: set[str] = set()
+        self.taken: list[tuple[str, str, str, str]] = []
+
+    def send(self, channel: str, kind: str, text: str, about: str) -> str:
+        if channel not in self.names:
+            return f"there is no channel {channel}"
+        if channel in self.away:
+            return f"{channel} is away"
+        self.taken.append((channel, kind, text, about))
+        return ""
+
+
 def hands(
     repository: MemoryRepository,
     sessions: ScriptedSessions,
@@ -361,6 +378,7 @@ def hands(
     written: Files | None = None,
     carrier: MemoryCarrier | None = None,
     gauge: MemoryGauge | None = None,
+    alerts: MemoryAlerts | None = None,
 ) -> Hands:
     """What actors act with, all in memory; `written` takes the private files."""
     kept = {} if written is None else written
@@ -376,4 +394,5 @@ def hands(
         author=lambda agent: f"{agent} <{agent}@swarm.invalid>",
         carrier=carrier,
         gauge=gauge,
+        alerts=alerts,
     )

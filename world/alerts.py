@@ -68,7 +68,9 @@ class Channels:
         byte now and then can be bounded otherwise.
         """
         answer: list[str] = []
-        poster = threading.Thread(target=lambda: answer.append(_posted(address, text, self._seconds)), daemon=True)
+        poster = threading.Thread(
+            target=lambda: answer.append(_posted(address, text, self._seconds)), name="slack", daemon=True
+        )
         poster.start()
         poster.join(self._seconds)
         return answer[0] if answer else f"Slack did not answer within {self._seconds:g} s"
