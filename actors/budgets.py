@@ -57,7 +57,7 @@ class NoteSpend(Command, frozen=True):
 
 class Line(msgspec.Struct, frozen=True):
     """One budget: so much of its `limit` is `spent`; `unpriced`: at least so much. A `subject` without a colon has a
-    limit for each of its kind, and none has used anything yet.
+    limit for each of its kind, and the swarm has used nothing of any yet.
     """
 
     subject: str
@@ -85,7 +85,7 @@ class Book:
 
     def __init__(self, board: Board, limits: list[Limit], run: str, now: float, outside: float = 0.0) -> None:
         self._board, self._limits, self._outside = board, limits, outside
-        self._run, self._day = f"run:{run}", f"day:{day(now)}"
+        self._run, self._day = f"run:{run}" if run else "", f"day:{day(now)}"
         self._sums: dict[str, dict[str, costs.Total]] = {}
         self._lines: dict[str, list[Line]] = {}
         self._meant: dict[tuple[str, str], set[str]] = {}
@@ -132,7 +132,7 @@ class Book:
         found: dict[tuple[str, str], Line] = {}
         for one in self._limits:
             for subject in self._subjects(one.scope) or [one.scope]:
-                lines = self.of(subject) if ":" in subject else _unused(one)
+                lines = self.of(subject) if ":" in subject else self._unused(one)
                 found.update(((line.subject, line.unit), line) for line in lines)
         return list(found.values())
 
@@ -141,10 +141,16 @@ class Book:
         if ":" in scope:
             return [scope]
         if scope in ("run", "day"):
-            return [self._run if scope == "run" else self._day]
+            return [self._day if scope == "day" else self._run] if self._run or scope == "day" else []
         values = [value for value in self._by(scope) if value]
         live = self._board[issues.State].live
         return [f"{scope}:{value}" for value in values if scope != "issue" or value in live]
+
+    def _unused(self, one: Limit) -> list[Line]:
+        """What nothing was used of yet, by the swarm."""
+        outside = {"usd": self._outside if one.scope == "run" else 0.0}
+        limits = ((unit, float(getattr(one, unit))) for unit in UNITS)
+        return [Line(one.scope, unit, limit, outside.get(unit, 0.0)) for unit, limit in limits if limit > 0]
 
     def over(self, subject: str) -> str:
         """Why nothing more may be spent on it; empty if something may."""
@@ -152,7 +158,7 @@ class Book:
 
     def stopped(self, issue: str, given: IssueAssigned) -> str:
         """Why nothing may be begun so, and what runs so is to end; empty if it may go on."""
-        subjects = [self._run, self._day, f"issue:{issue}", f"role:{given.role}"]
+        subjects = [*filter(None, [self._run]), self._day, f"issue:{issue}", f"role:{given.role}"]
         subjects += [f"agent:{given.agent}"] if given.agent else []
         if any(one.scope.partition(":")[0] == "model" for one in self._limits):
             subjects += [f"model:{model}" for model in sorted(self._models(given.runtime, given.model))]
@@ -181,10 +187,6 @@ class Book:
         scopes = {one.scope for one in self._limits if one.scope.partition(":")[0] == "agent"}
         subjects = {subject for scope in scopes for subject in self._subjects(scope)}
         return {subject.partition(":")[2] for subject in subjects if self.over(subject)}
-
-
-def _unused(one: Limit) -> list[Line]:
-    return [Line(one.scope, unit, float(getattr(one, unit)), 0.0) for unit in UNITS if getattr(one, unit) > 0]
 
 
 def book(board: Board, now: float) -> Book:

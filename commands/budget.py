@@ -61,7 +61,7 @@ def _row(line: "Line") -> dict[str, object]:
 
 def _cells(line: "Line") -> tuple[str, ...]:
     least = "≥ " if line.unpriced else ""
-    name = line.subject if ":" in line.subject else f"each {line.subject}"
+    name = f"each {line.subject}" if line.subject in EACH else line.subject
     spent, limit = amount(line.unit, line.spent), amount(line.unit, line.limit)
     return name, least + spent, limit, f"{least}{_percent(line)} %", "over" if line.over else ""
 
@@ -105,7 +105,7 @@ def raise_(scope: str, usd: float | None, tokens: int | None) -> None:
     SCOPE is run (the one that runs), day (today), or one by its name: issue:ID, agent:builder-1, role:scout,
     model:NAME, day:2026-11-21. What was stopped because of that goes on by itself.
     """
-    if (usd is None) == (tokens is None):
+    if (usd is None) == (tokens is None) or usd != usd:  # "nan" is a number to click
         raise UsageError("say how much more, in dollars or in tokens", f"swarm budget raise {scope} --usd 5")
     unit, more = ("usd", float(usd)) if usd is not None else ("tokens", float(tokens or 0))
     home, said = Home(), ""
