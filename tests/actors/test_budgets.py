@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from swarm.actors import attempts, budgets, coordinator, watchdog
+from swarm.actors import attempts, budgets, coordinator, launching, watchdog
 from swarm.actors.budgets import HELD, NoteSpend
 from swarm.eventlog.errors import UsageError
 from swarm.eventlog.events import (
@@ -175,10 +175,10 @@ def test_an_agent_on_an_account_that_is_used_up_is_ended_without_a_failure_and_i
     used(h, 1.5)
     assert take_all(h) == [BudgetExceeded, SessionKillRequested]
     h.to("exited", ended_by="killed", ok=False, code=-15)
-    called_off = decided(attempts.steps(h.board(), "builder"))
+    called_off = decided(attempts.steps(h.board(), "builder", h.now))
     assert called_off == [("a", AttemptCancelled(1, f"the budget {RUN}: $1.50 of $1.00 are used"))]
     h.add(called_off[0][1], "a", "builder")
-    assert [step.wip for step in attempts.steps(h.board(), "builder") if isinstance(step, attempts.Secure)] == [True]
+    assert [step.wip for step in attempts.steps(h.board(), "builder", h.now) if isinstance(step, attempts.Secure)] == [True]
     assert (due(h), begun(h)) == ([], [])
     board = h.board()
     issue = board[coordinator.issues.State].all["a"]
@@ -291,8 +291,8 @@ def test_a_session_is_told_of_the_budget_of_its_run(bench: Any) -> None:
     h = swarm(Limit("run", usd=5.0))
     h.to("started")
     used(h, 1.25)
-    h.to("prepared", "b")
-    [run] = [step for step in attempts.steps(h.board(), "builder") if isinstance(step, attempts.Run)]
+    h.to("seen", "b")
+    [run] = [step for step in attempts.steps(h.board(), "builder", h.now) if isinstance(step, launching.Run)]
     assert dict(run.spend) == {"SWARM_BUDGET_MAX": "5.000000", "SWARM_CURRENT_SPEND": "1.250000"}
     assert budgets.environment(swarm(Limit("run", tokens=9)).board()) == {}
     assert budgets.environment(History().board()) == {}

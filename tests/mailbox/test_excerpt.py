@@ -29,7 +29,7 @@ def test_an_issue_is_shown_with_its_generation_its_mark_and_the_stage_of_every_a
     h.to("started", "a", 2, session="a-2")
     assert excerpt(h.board(), ["a"]) == [
         "issue   a: in_progress, priority 2, for a builder: Do it",
-        f"  generation {h.generation('a')[-8:]}, since 08:00:11",
+        f"  generation {h.generation('a')[-8:]}, since 08:00:12",
         "  waits for b",
         "  attempt 1: builder-1, failed, the tests fail, of an older generation",
         "  attempt 2: builder-1, working, a-2 runs",
