@@ -37,7 +37,11 @@ class Bounds:
     @property
     def next(self) -> float:
         """As monotonic time."""
-        return min(self._look_at, self._stop_at if self._parked == inf else inf)
+        return min(self._look_at, self._deadline)
+
+    @property
+    def _deadline(self) -> float:
+        return self._stop_at if self._parked == inf else inf
 
     def park(self, waits: bool, now: float) -> None:
         """Stop the clock while it waits."""
@@ -50,7 +54,7 @@ class Bounds:
     def exceeded(self, now: float, output: int) -> Excess | None:
         """The limit that is passed, if one is. `output` is what was printed, in bytes."""
         spec = self._spec
-        if now >= self._stop_at and self._parked == inf:
+        if now >= self._deadline:
             return Excess("timeout", f"it ran longer than {spec.timeout:g} s")
         if 0 < spec.output < output:
             return Excess("output", f"it printed more than {spec.output / MB:g} MB")
