@@ -7,7 +7,6 @@ What is a secret indeed, and what is put in its place, is `world/redaction.py`'s
 from __future__ import annotations
 
 from _json import encode_basestring, encode_basestring_ascii
-from binascii import b2a_base64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,6 +70,8 @@ def forms(value: str) -> list[bytes]:
 
 
 def _forms(piece: bytes) -> Iterator[bytes]:
+    from binascii import b2a_base64  # a file to load: only where there is a secret
+
     yield piece
     quoted = b"".join(bytes((byte,)) if byte in _UNRESERVED else b"%%%02X" % byte for byte in piece)
     yield from (quoted, quoted.replace(b"%20", b"+"), quoted.replace(b"%2F", b"/"))
