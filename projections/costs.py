@@ -23,11 +23,13 @@ PROXY = "proxy"
 AXES = ("agent", "role", "model", "day", "run")
 """By what is summed, besides by issue."""
 _DOLLAR = 10**12
+_DAY = 86_400_000
+"""Milliseconds, which an id begins with."""
 _DEAREST = 1e9
 """Dollars: a report of more is not believed, and its price unknown; so is one of less than nothing."""
 
-Slot = tuple[str, str, str, str, str]
-"""Session, origin, model, day, run."""
+Slot = tuple[str, str, str, int, str]
+"""Session, origin, model, day (since 1970), run."""
 
 
 class Total(msgspec.Struct):
@@ -218,9 +220,10 @@ class State(Fold):
 def _reported(state: State, event: Event[UsageReported]) -> None:
     data = event.data
     account = state.accounts.get(event.subject) or state.account(event.subject)
-    slot = (data.session, data.origin, data.model, day_of(event.id), event.correlationid)
+    id_ = event.id
+    slot = (data.session, data.origin, data.model, int(id_[:8] + id_[9:13], 16) // _DAY, event.correlationid)
     held = account.reports.get(slot)
-    if held is None or held.id < event.id:
+    if held is None or held.id < id_:
         account.reports[slot] = event
         account.changed()
 
