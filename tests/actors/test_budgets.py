@@ -178,7 +178,8 @@ def test_an_agent_on_an_account_that_is_used_up_is_ended_without_a_failure_and_i
     called_off = decided(attempts.steps(h.board(), "builder", h.now))
     assert called_off == [("a", AttemptCancelled(1, f"the budget {RUN}: $1.50 of $1.00 are used"))]
     h.add(called_off[0][1], "a", "builder")
-    assert [step.wip for step in attempts.steps(h.board(), "builder", h.now) if isinstance(step, attempts.Secure)] == [True]
+    secures = [step for step in attempts.steps(h.board(), "builder", h.now) if isinstance(step, attempts.Secure)]
+    assert [step.wip for step in secures] == [True]
     assert (due(h), begun(h)) == ([], [])
     board = h.board()
     issue = board[coordinator.issues.State].all["a"]
