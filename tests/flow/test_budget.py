@@ -35,7 +35,7 @@ def test_an_agent_over_the_budget_is_ended_its_work_kept_and_its_issue_left_open
     spend(stage, f"{issue}-1", 0.75)
     assert started.wait(40) == 1
     assert stage.git("show", f"refs/swarm/wip/builder-1/{issue}-1:half.txt") == "half"
-    assert not (stage.root / ".swarm/worktrees" / f"{issue}-1").exists()
+    assert (stage.root / ".swarm/worktrees" / f"{issue}-1").exists(), "what did not land stays for a look"
     assert stage.git("status", "--porcelain", "--", ".swarm") == ""
     assert [stage.row(one)["status"] for one in (issue, other)] == ["open", "open"]
     assert stage.row(other)["attempts"] == 0
