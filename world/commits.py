@@ -40,4 +40,7 @@ def write(door: Door, tree: str, parents: Sequence[str], message: str, signed: S
 
 def tree_of(door: Door, commit: str) -> str:
     """The id of its tree."""
-    return door.run("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}").strip()
+    answer = door.pipe("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}")
+    if answer.code:
+        raise failed("rev-parse", answer)
+    return answer.out.decode().strip()

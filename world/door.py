@@ -7,8 +7,8 @@ person's configuration and credentials are, and starts without a shell and witho
 for in absolute folders only: with `.` in PATH, a worktree's own `./git` would run. Git is in a session of its own, so
 that Ctrl-C in the terminal cannot stop it between two files.
 
-`ask` and `run` are for words. `pipe` is for data, and for what may wait on a network: gitpython hands nothing to git's
-standard input, and takes longer to import than a whole `swarm sync` may last.
+`ask` and `run` are for words. `pipe` is for data, for what is run often, and for what may wait on a network: gitpython
+hands nothing to git's standard input, and takes longer to import than a whole `swarm sync` may last.
 """
 
 import fcntl
@@ -138,20 +138,26 @@ class Door:
         return answer.out
 
     def pipe(
-        self, *args: str, given: bytes = b"", env: Mapping[str, str] | None = None, silence: float = 0.0
+        self,
+        *args: str,
+        given: bytes = b"",
+        at: Place | None = None,
+        env: Mapping[str, str] | None = None,
+        silence: float = 0.0,
     ) -> Output:
-        """Run `git args…` in the main work tree with `given` on its standard input, whatever its exit code.
+        """Run `git args…` with `given` on its standard input, whatever its exit code.
 
         With `silence` it is killed, and `err` says so, once it has printed nothing for so many seconds. When we are
         interrupted it is killed with all that it started.
         """
-        if not os.path.isdir(self.main.work_tree):
-            raise GitError(f"there is no folder {self.main.work_tree}")
+        at = at or self.main
+        if not os.path.isdir(at.work_tree):
+            raise GitError(f"there is no folder {at.work_tree}")
         outside = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or _kept(name)}
         with subprocess.Popen(
             [_program("git"), *args],
-            cwd=self.main.work_tree,
-            env={**outside, **self._environment(self.main), **(env or {})},
+            cwd=at.work_tree,
+            env={**outside, **self._environment(at), **(env or {})},
             stdin=subprocess.PIPE if given else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -207,7 +213,7 @@ class Door:
 
     def identity(self) -> tuple[str, str] | None:
         """The person's configured name and email, or None if either is missing."""
-        out = self.ask("config", "--null", "--get-regexp", r"^user\.(name|email)$").out
+        out = os.fsdecode(self.pipe("config", "--null", "--get-regexp", r"^user\.(name|email)$").out)
         found = dict(entry.split("\n", 1) for entry in out.split("\0") if "\n" in entry)
         name, email = found.get("user.name", "").strip(), found.get("user.email", "").strip()
         return (name, email) if name and email else None

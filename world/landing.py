@@ -49,7 +49,7 @@ def _land(door: Door, target: str, base: str, commit: str) -> Landed | Moved | R
         reason = first_lines(answer.err)
         command = printable(f"git -C {shlex.quote(holder.work_tree)} {' '.join(how)} {commit}")
     found = door.commit(ref)
-    if found and door.is_ancestor(commit, found):
+    if found == commit or (found and door.is_ancestor(commit, found)):
         return Landed(commit=commit)
     return Moved(found=found) if found != base else Refused(reason=reason, command=command)
 

@@ -17,6 +17,7 @@ from .commits import signature, tree_of, write
 from .door import Door, GitError, Place, erase, failed, named
 
 ATTRIBUTES = ":(top,glob)**/.gitattributes"
+_KNOWN: dict[str, list[str]] = {}  # of commits, whose ids say all that is in them
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -44,10 +45,10 @@ def merge(door: Door, base: str, commit: str, message: str, author: str, when: f
 def three_way(door: Door, place: Place, ours: str, theirs: str, env: Mapping[str, str] | None = None) -> Outcome:
     """Merge two commits at a place that `ground` made."""
     how = ["--write-tree", "-z", "--no-messages", "--end-of-options"]
-    answer = door.ask("merge-tree", *how, ours, theirs, at=place, env=env)
+    answer = door.pipe("merge-tree", *how, ours, theirs, at=place, env=env)
     if answer.code not in (0, 1):
         raise failed("merge-tree", answer, hint="swarm doctor")
-    tree, *stages = answer.out.split("\0")[:-1]
+    tree, *stages = os.fsdecode(answer.out).split("\0")[:-1]
     clash = dict.fromkeys(stage.partition("\t")[2] for stage in stages)
     if answer.code and not clash:
         raise GitError(f"git merge-tree says that {ours[:12]} and {theirs[:12]} conflict, but not where")
@@ -73,8 +74,24 @@ def empty(door: Door) -> Iterator[Place]:
 
 def attributes(door: Door, commit: str) -> list[str]:
     """The files `.gitattributes` of a commit, as `mode id 0<tab>path` each."""
+    if commit not in _KNOWN:
+        know(commit, _attributes(door, commit))
+    return _KNOWN[commit]
+
+
+def know(commit: str, found: list[str]) -> None:
+    """Remember them: what lands is what is merged into next, and to look for them takes longer than to merge."""
+    while len(_KNOWN) >= 64:
+        _KNOWN.pop(next(iter(_KNOWN), ""), None)
+    _KNOWN[commit] = found
+
+
+def _attributes(door: Door, commit: str) -> list[str]:
     nothing = hashlib.new("sha1" if len(commit) == 40 else "sha256", b"tree 0\0").hexdigest()
-    listed = door.run("diff-tree", "-r", "-z", "--no-renames", nothing, commit, "--", ATTRIBUTES).split("\0")[:-1]
+    answer = door.pipe("diff-tree", "-r", "-z", "--no-renames", nothing, commit, "--", ATTRIBUTES)
+    if answer.code:
+        raise failed("diff-tree", answer)
+    listed = os.fsdecode(answer.out).split("\0")[:-1]
     return [
         f"{meta.split()[1]} {meta.split()[3]} 0\t{name}" for meta, name in zip(listed[::2], listed[1::2], strict=True)
     ]

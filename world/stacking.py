@@ -11,7 +11,7 @@ import msgspec
 from ..eventlog.text import plain
 from . import Branch, Stacked, commits, messages
 from .door import Door, GitError, Place, failed, named
-from .merging import ATTRIBUTES, attributes, empty, ground, lay, nowhere, three_way
+from .merging import attributes, empty, ground, know, lay, nowhere, three_way
 
 MODES = ("merge", "squash", "rebase")
 _AUTHOR = re.compile(r"author (?P<name>.*) <(?P<email>[^<>]*)> (?P<when>-?\d+ [+-]\d{4})")
@@ -52,6 +52,7 @@ def stack(door: Door, base: str, branches: Sequence[Branch], mode: str, author: 
     tip, tree = chain.tip, chain.tree or commits.tree_of(door, base)
     if mode == "merge" and len(chain.landed) > 1:
         tip = commits.write(door, tree, [base, tip], messages.batch(chain.landed), chain.signed)
+    chain.pass_on(tip)
     return Stacked(commit=tip, tree=tree, commits=made, conflicts=conflicts)
 
 
@@ -79,11 +80,16 @@ class _Chain:
         lay(self._door, self._place, self._attributes)
         if not self._attributes:
             pairs = "".join(f"{branch.commit} {self._base}\n" for branch in branches)
-            how = ["-r", "--name-only", "--no-renames", "--stdin", "--", ATTRIBUTES]
+            how = ["-r", "-z", "--name-only", "--no-renames", "--stdin"]
             answer = self._door.pipe("diff-tree", *how, given=pairs.encode())
             if answer.code:
                 raise failed("diff-tree", answer)
-            self._attributes = [] if answer.out else None
+            brings = any(name.rpartition(b"/")[2] == b".gitattributes" for name in answer.out.split(b"\0"))
+            self._attributes = [] if brings else None
+
+    def pass_on(self, tip: str) -> None:
+        """What is known of the attributes holds for `tip`, which has the same files."""
+        know(tip, self._attributes or [])
 
     def add(self, branch: Branch, mode: str) -> list[str]:
         """Put the branch on top; returns the paths that conflict, and then it is left out."""
