@@ -141,6 +141,10 @@ def _report(board: Board, reason: str, until_idle: bool) -> int:
         if merge.held:
             say(f"  {merge.issue} is ready to land, but git says: {merge.held.reason}")
             say(f"  when that is out of the way: {merge.held.command}")
+    for attempt in board[agents.State].ongoing():
+        if attempt.leak and not attempt.ended:
+            say(f"  {attempt.issue} is held, for your checkout changed: {attempt.leak}")
+            say(f"  look at it, and if the work may land: swarm work clear {attempt.issue}")
     sessions = list(board[agents.State].sessions())
     if sessions:
         say(f"{len(sessions)} sessions work on; `swarm start` takes them over, `swarm stop --now` ends them")

@@ -67,7 +67,16 @@ class Swarm:
         self.world, self.disk, self.log, self.hands, self.run = world, disk, log, bundle, bundle.run
         self.ledger = world.ledger(log, Whole(Tail(FOLDER, disk=disk)), self.run, world.tick)
         settings = RunStarted(
-            1, "boot", 1, "0", "main", "shell", max_agents=world.max_agents, max_retries=1, test="make test"
+            1,
+            "boot",
+            1,
+            "0",
+            "main",
+            "shell",
+            max_agents=world.max_agents,
+            max_retries=1,
+            test="make test",
+            keep_failed=30.0,
         )
         settings = msgspec.structs.replace(settings, patience=world.patience, retry=world.retry)
         self.ledger.say(NAME, [Said(self.run, settings)])

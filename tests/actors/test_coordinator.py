@@ -19,6 +19,8 @@ from swarm.eventlog.events import (
     IssueTaken,
     MailAcked,
     MailSent,
+    MergeConflicted,
+    MergePolicy,
     QueueHeld,
     RunStopRequested,
     SessionKillRequested,
@@ -27,7 +29,7 @@ from swarm.eventlog.events import (
 from swarm.eventlog.fact import Fact
 from swarm.projections import issues
 
-from history import History, decided
+from history import BASE, History, commit, decided
 
 
 @pytest.fixture
@@ -296,3 +298,35 @@ def test_other_letters_are_taken_note_of(h: History) -> None:
     assert due(h) == [(letter, MailAcked(letter, "coordinator"))]
     take_all(h)
     assert due(h) == []
+
+
+# --- attempts that begin with work ---
+
+
+def given(h: History) -> list[tuple[int, str, bool]]:
+    """(attempt, work, resolve) of the assignments that are due."""
+    return [(f.attempt, f.work, f.resolve) for _, f in due(h) if isinstance(f, IssueAssigned)]
+
+
+def test_an_issue_that_comes_with_work_is_first_tried_with_that(h: History) -> None:
+    h.issue("a")
+    h.to("secured")
+    h.add(WorkRejected(1, "exit code 1"), "a")
+    h.add(IssueReopened("again", work=commit("a-1")), "a")
+    assert given(h) == [(2, commit("a-1"), False)]
+    h.to("secured", attempt=2)
+    h.add(WorkRejected(2, "the tests fail"), "a")
+    h.add(AttemptRetried(2, "the tests fail"), "a")
+    assert given(h) == [(3, "", False)]
+    h.add(IssueReopened("once more"), "a")
+    assert given(h) == [(3, "", False)]
+
+
+@pytest.mark.parametrize("policy", ["reopen", "resolve"])
+def test_what_does_not_merge_is_resolved_if_that_is_the_policy(h: History, policy: str) -> None:
+    h.run("run-2", merge=MergePolicy(on_conflict=policy))
+    h.issue("a")
+    h.to("queued")
+    h.add(MergeConflicted(1, BASE, ["a.py"]), "a")
+    h.add(AttemptRetried(1, "does not merge"), "a")
+    assert given(h) == [(2, commit("a-1"), True) if policy == "resolve" else (2, "", False)]

@@ -34,3 +34,11 @@ def test_escape_sequences_do_not_reach_the_model() -> None:
     text = compose("sw-1", "Fix\x1b[31m it", "a\x1b]0;b\x07c", "builder", "builder-1", "bad\x1b[0m", "\x1b[2J")
     assert "\x1b" not in text
     assert "\x07" not in text
+
+
+def test_a_conflict_that_is_to_be_resolved_is_said_with_its_files() -> None:
+    text = compose("sw-1", "Fix it", "", "builder", "builder-1", "does not merge", conflict=["a.py", "b\x1b.py"])
+    assert "in a.py, b" in text
+    assert "keep what either side meant" in text
+    assert "\x1b" not in text
+    assert "<<<<<<<" not in compose("sw-1", "Fix it", "", "builder", "builder-1", "does not merge")

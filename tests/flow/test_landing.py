@@ -117,6 +117,7 @@ def test_a_person_chooses_the_agent(stage: Stage) -> None:
 
 def test_worktrees_are_removed_only_after_the_work_was_secured(stage: Stage) -> None:
     """Pain 1: removal without that event is impossible."""
+    (stage.root / "swarm.toml").write_text('[workspace]\nkeep_failed = "0s"\n')
     stage.issue("Write b", "echo b > b.txt")
     stage.issue("Fail", "echo half > half.txt; exit 3")
     stage.start("--max-retries", "0")

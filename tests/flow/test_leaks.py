@@ -20,7 +20,8 @@ def test_an_agent_that_commits_to_the_main_checkout_is_held_until_a_person_clear
         f"echo b > b.txt; git add -A; git commit -qm fine; {HOME}; echo x > x.txt; git add x.txt; git commit -qm leaked"
     )
     issue = stage.issue("Leak a commit", body)
-    assert stage.start("--test", "true").code == 1
+    done = stage.start("--test", "true")
+    assert (done.code, f"swarm work clear {issue}" in done.out) == (1, True)
     (leak,) = leaks(stage, issue)
     assert "builder-1 made" in leak.data.evidence  # type: ignore[attr-defined]
     assert not stage.events("merge.queued")

@@ -8,9 +8,12 @@ from swarm.eventlog.events import (
     FindingsReported,
     GateFinished,
     IssueAssigned,
+    LeakCleared,
+    LeakDetected,
     MailSent,
     MergeLanded,
     MergeQueued,
+    MergeReverted,
     SessionExited,
     SessionKillRequested,
     SessionLost,
@@ -143,3 +146,29 @@ def test_a_session_of_the_same_name_elsewhere_is_another_session(history: Histor
         ("sw-a", "sw-a-1"),
         ("sw-b", "sw-a-1"),
     ]
+
+
+def test_a_leak_holds_the_work_only_with_evidence_and_until_a_person_clears_it(history: History) -> None:
+    history.all([ASSIGNED, PREPARED, LeakDetected(1, "main got 1234")])
+    assert state(history).attempts["sw-a", 1].leak == ""
+    history.said(LeakDetected(1, "main got 1234", "builder-1 made 1234"))
+    assert state(history).attempts["sw-a", 1].leak == "builder-1 made 1234"
+    history.said(LeakCleared(1))
+    assert state(history).attempts["sw-a", 1].leak == ""
+
+
+def test_what_was_taken_out_of_the_target_again_is_not_in_it(history: History) -> None:
+    history.all([ASSIGNED, SECURED])
+    assert state(history).attempts["sw-a", 1].unlanded
+    history.said(MergeLanded(attempt=1, target="main", base="0", commit="d"))
+    assert not state(history).attempts["sw-a", 1].unlanded
+    history.said(MergeReverted(attempt=1, target="main", commit="d", revert="e"))
+    assert state(history).attempts["sw-a", 1].unlanded
+
+
+def test_an_attempt_that_needs_no_agent_leaves_its_place_when_its_work_is_secured(history: History) -> None:
+    history.all([IssueAssigned(1, "g", "builder-1", "builder", "shell", work="c"), PREPARED])
+    assert state(history).attempts["sw-a", 1].active
+    history.said(SECURED)
+    attempt = state(history).attempts["sw-a", 1]
+    assert (attempt.active, attempt.testing) == (False, True)
