@@ -151,7 +151,7 @@ def show(id: str, patch: bool, json_: bool) -> None:  # noqa: A002
 
     home = Home()
     board = home.board(("agents", "issues"), whole=True)
-    attempt = _find(board, id)
+    attempt = _find(board, id, anything=True)
     row = _row(home, board, attempt)
     door = _door(home)
     if patch:
@@ -160,23 +160,31 @@ def show(id: str, patch: bool, json_: bool) -> None:  # noqa: A002
         return
     events = [e for e in board[agents.State].about(attempt.issue) if getattr(e.data, "attempt", 0) == attempt.number]
     told = [{"id": e.id, "type": e.type, "text": sentence(e)} for e in sorted(events, key=lambda event: event.id)]
-    commits, files = showing.commits(door, row["base"], row["commit"]), showing.files(door, row["base"], row["commit"])
+    here = showing.is_there(door, row["commit"])
+    commits = showing.commits(door, row["base"], row["commit"]) if here else []
+    files = showing.files(door, row["base"], row["commit"]) if here else []
     if json_:
         emit({**row, "events": told, "log": commits, "stat": files})
         return
     say(f"{attempt.name}  {row['state']}{': ' + row['why'] if row['why'] else ''}")
     for one in told:
         say(f"  {rfc3339(one['id'])[:19]}  {one['text']}")
-    say(f"\n{row['ref']}\n")
-    for line in (*commits, "", *files):
+    where = "" if here else " (this repository does not have it)"
+    say(f"\n{row['ref'] or 'nothing is secured yet'}{where if row['ref'] else ''}\n")
+    for line in (*commits, *files):
         say(line)
     for line in (*row["left"], *row["notes"]):
         say(f"note: {line}")
 
 
-def _find(board: Board, name: str) -> agents.Attempt:
-    """The attempt of that name, or of the issue the newest that left something; raises UsageError."""
+def _find(board: Board, name: str, anything: bool = False) -> agents.Attempt:
+    """The attempt of that name, or of the issue the newest, that left something (with `anything`: if one did); raises
+    UsageError.
+    """
     left = _left(board)
+    if anything:
+        rest = [attempt for attempt in board[agents.State].attempts.values() if attempt.agent and attempt not in left]
+        left = [*sorted(rest, key=lambda attempt: (attempt.issue, attempt.number)), *left]
     exact = [attempt for attempt in left if name in (attempt.name, attempt.name.removeprefix("sw-"))]
     if exact:
         return exact[0]

@@ -10,9 +10,14 @@ from .door import Door, GitError, failed, printable
 _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv")
 
 
+def is_there(door: Door, commit: str) -> bool:
+    """Whether this repository has the commit: another clone may have made it."""
+    return bool(commit) and door.commit(commit) == commit
+
+
 def check_there(door: Door, commit: str) -> None:
     """Raises UsageError if this repository does not have the commit."""
-    if not commit or door.commit(commit) != commit:
+    if not is_there(door, commit):
         raise UsageError(f"this repository has no commit {commit or '(none)'}", "it may be in the clone that made it")
 
 
