@@ -40,6 +40,9 @@ class Options(msgspec.Struct, frozen=True):
     model: str | None = None
     test: str | None = None
     target: str | None = None
+    on_conflict: str | None = None
+    validate: str | None = None
+    rollback: bool | None = None
 
 
 def in_force(git: Git, settings: Settings, options: Options, root: str) -> RunStarted:
@@ -67,7 +70,7 @@ def in_force(git: Git, settings: Settings, options: Options, root: str) -> RunSt
         sync=settings.sync.remote,
         lease=settings.sync.lease_minutes * 60 if settings.sync.remote else 0.0,
         alerts=channels.names if (channels := outside.configured(os.environ, settings.alerts.command)) else [],
-        **_policies(settings) | ({} if options.test is None else {"gates": []}),
+        **_policies(settings, options) | ({} if options.test is None else {"gates": []}),
     )
 
 
@@ -81,7 +84,7 @@ def _max_retries(configured: int) -> int:
     return int(given)
 
 
-def _policies(settings: Settings) -> dict[str, Any]:
+def _policies(settings: Settings, options: Options) -> dict[str, Any]:
     """The rest of the settings that are decided by, in the units of events: seconds and bytes."""
     merge, retry, patience, admission = settings.merge, settings.retry, settings.patience, settings.admission
     return {
@@ -89,10 +92,10 @@ def _policies(settings: Settings) -> dict[str, Any]:
         "merge": MergePolicy(
             merge.batch_max,
             merge.parallel,
-            merge.on_conflict,
+            options.on_conflict or merge.on_conflict,
             merge.mode,
-            merge.validate,
-            merge.rollback,
+            merge.validate if options.validate is None else options.validate,
+            merge.rollback if options.rollback is None else options.rollback,
             merge.ageing_minutes * 60,
         ),
         "retry": RetryPolicy(retry.backoff, retry.longest, dict(retry.roles)),
