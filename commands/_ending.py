@@ -4,8 +4,8 @@ goes on from there.
 
 from collections.abc import Iterator
 
-from ..mailbox import waits
-from ..projections import Board, agents, issues, merges, runs
+from ..mailbox import views, waits
+from ..projections import Board, agents, issues, runs
 from . import say
 
 
@@ -61,10 +61,10 @@ def _spent(board: Board) -> Iterator[str]:
 
 
 def _landings(board: Board) -> Iterator[str]:
-    for merge in board[merges.State].queue():
-        if merge.held:
-            yield f"  {merge.issue} is ready to land, but git says: {merge.held.reason}"
-            yield f"  when that is out of the way: {merge.held.command}"
+    for row in views.merges_view(board, recent=True):
+        if row["status"] == "held":
+            yield f"  {row['issue']} is ready to land, but git says: {row['reason']}"
+            yield f"  when that is out of the way: {row['command']}"
 
 
 def _leaks(board: Board) -> Iterator[str]:

@@ -19,7 +19,12 @@ from ._ending import report
 
 CONFLICTS = ("stop", "skip", "reopen", "resolve")
 QUIET = {
+    "batch.dissolved",
+    "batch.formed",
+    "batch.stacked",
+    "checkout.seen",
     "issue.opened",
+    "merge.predicted",
     "merge.prepared",
     "merge.queued",
     "run.started",

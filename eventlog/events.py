@@ -517,12 +517,14 @@ class MergePredicted(Fact):
 
 class BatchFormed(Decision):
     """These (issue, attempt) are to be tested together, in this order, on top of the batch `after` (empty: of the
-    target's tip). `of`: the batch that failed, of which this is a part. subject: the batch.
+    target's tip). `of`: the batch that failed, of which this is a part. `slot`: in which of the Merger's worktrees it
+    is tested. subject: the batch.
     """
 
     members: list[tuple[str, int]]
     after: str = ""
     of: str = ""
+    slot: int = 1
 
 
 class BatchStacked(Fact):
@@ -552,9 +554,13 @@ class BatchTested(Fact):
 
 
 class BatchDissolved(Fact):
-    """Nothing more comes of the batch: its members that have not ended wait in the queue again."""
+    """Nothing more comes of the batch: its members that have not ended wait in the queue again. `tip`: where the target
+    was then, as far as that was looked at: the batch's own commit if it landed. `failed`: the next ones are smaller.
+    """
 
     reason: str
+    tip: str = ""
+    failed: bool = False
 
 
 class QueueHeld(Fact):

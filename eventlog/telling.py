@@ -299,7 +299,7 @@ _SENTENCES: dict[type[Fact], Callable[[Any], str]] = {
     BatchFormed: _formed,
     BatchStacked: lambda f: f"stacked on {_commit(f.base)} as {_commit(f.commit)}, to be tested",
     BatchTested: _batch_tested,
-    BatchDissolved: lambda f: f"its members wait again{_because(f.reason)}",
+    BatchDissolved: lambda f: f"nothing more comes of it{_because(f.reason)}",
     QueueHeld: lambda f: f"the merge queue is held{_because(f.reason)}",
     QueueResumed: lambda f: f"the merge queue goes on{_because(f.reason)}",
     MergeDropped: lambda f: f"attempt {f.attempt} is out of the queue{_because(f.reason)}",

@@ -17,6 +17,10 @@ from .events import (
     AlertRaised,
     AttemptCancelled,
     AttemptRetried,
+    BatchDissolved,
+    BatchFormed,
+    BatchStacked,
+    BatchTested,
     CheckoutSeen,
     ConflictResolved,
     FindingsReported,
@@ -38,12 +42,17 @@ from .events import (
     MailDelivered,
     MailSent,
     MergeConflicted,
+    MergeDropped,
     MergeLanded,
+    MergePredicted,
     MergePrepared,
     MergeQueued,
     MergeRejected,
     MergeRequeued,
+    MergeReverted,
     MergeTested,
+    QueueHeld,
+    QueueResumed,
     QuotaExhausted,
     QuotaProbed,
     QuotaResumed,
@@ -56,6 +65,7 @@ from .events import (
     SessionRequested,
     SessionStarted,
     UsageReported,
+    ValidationFinished,
     WorkRejected,
     WorkSecured,
     WorktreePrepared,
@@ -75,6 +85,10 @@ BY_ID = ("alert", "generation", "lease", "letter")
 
 _MISSING = {
     "alert": "there is no alert {1}",
+    "batch": "the batch {1} was never formed",
+    "member": "attempt {2} of {1} is not in the batch {3}",
+    "stack": "the batch {1} was not stacked on {2:.12} as {3:.12}",
+    "pass": "the batch {1} has no passed test of {3:.12} on {2:.12}",
     "attempt": "attempt {2} of {1} was never assigned",
     "failure": "attempt {2} of {1} has not failed",
     "findings": "{1} was never answered",
@@ -96,6 +110,7 @@ _MISSING = {
 }
 _SINGLE = {
     "assignment": "attempt {2} of {1} was assigned twice",
+    "batch": "the batch {1} was formed twice",
     "end": "session {3} of {1} ended twice",
     "land": "attempt {2} of {1} landed twice",
 }
@@ -148,6 +163,33 @@ def _work(event: Event[Any]) -> tuple[Key, ...]:
 
 def _merge(kind: str) -> Keys:
     return lambda e: ((kind, e.subject, e.data.attempt, e.data.base, e.data.commit),)
+
+
+def _stack(kind: str) -> Keys:
+    return lambda e: ((kind, e.subject, e.data.base, e.data.commit),)
+
+
+def _batch(event: Event[Any]) -> tuple[Key, ...]:
+    return (("batch", event.subject),)
+
+
+def _members(event: Event[BatchFormed]) -> tuple[Key, ...]:
+    return tuple(("member", issue, attempt, event.subject) for issue, attempt in event.data.members)
+
+
+def _formed(event: Event[BatchFormed]) -> tuple[Key, ...]:
+    """Each of its members waits in the queue, and it is built on, and a part of, batches that there were."""
+    queued = (("queue", issue, attempt) for issue, attempt in event.data.members)
+    return *queued, *(("batch", name) for name in (event.data.after, event.data.of) if name)
+
+
+def _landed(event: Event[MergeLanded]) -> tuple[Key, ...]:
+    """The very commit passed: as the batch's, or, until 0.3, as the attempt's own merge."""
+    fact, lease = event.data, _lease(event.subject, event.data.lease)
+    if not fact.batch:
+        return *_merge("test")(event), *lease
+    member = ("member", event.subject, fact.attempt, fact.batch)
+    return member, ("pass", fact.batch, fact.base, fact.commit), *lease
 
 
 def _generation(event: Event[Any]) -> tuple[Key, ...]:
@@ -208,8 +250,11 @@ _SHOWS: Mapping[type[Fact], Keys] = {
     MergeQueued: _attempt("queue"),
     MergePrepared: _merge("merge"),
     MergeTested: lambda e: _merge("test")(e) if e.data.verdict in GOOD else (),
+    BatchFormed: lambda e: (*_batch(e), *_members(e)),
+    BatchStacked: _stack("stack"),
+    BatchTested: lambda e: _stack("pass")(e) if e.data.verdict in GOOD else (),
     MergeLanded: lambda e: (("landing", e.subject, e.data.commit),),
-    **dict.fromkeys((WorkRejected, MergeConflicted, MergeRejected), _attempt("failure")),
+    **dict.fromkeys((WorkRejected, MergeConflicted, MergeRejected, MergeDropped), _attempt("failure")),
     QuotaExhausted: lambda e: (("quota", e.subject),),
     LeakDetected: _attempt("leak"),
     MailSent: lambda e: (("letter", e.id),),
@@ -250,9 +295,17 @@ _NEEDS: Mapping[type[Fact], Keys] = {
     WorktreeRemoved: lambda e: (("work", e.subject, e.data.attempt, e.data.secured),),
     GateFinished: _work,
     MergeQueued: lambda e: (("gate", e.subject, e.data.attempt, e.data.commit),),
-    **dict.fromkeys((MergePrepared, MergeRequeued, MergeConflicted, MergeRejected, LandingHeld), _attempt("queue")),
+    **dict.fromkeys(
+        (MergePredicted, MergePrepared, MergeRequeued, MergeConflicted, MergeRejected, MergeDropped, LandingHeld),
+        _attempt("queue"),
+    ),
     MergeTested: _merge("merge"),
-    MergeLanded: lambda e: (*_merge("test")(e), *_lease(e.subject, e.data.lease)),
+    BatchFormed: _formed,
+    **dict.fromkeys((BatchStacked, BatchDissolved, ValidationFinished), _batch),
+    BatchTested: _stack("stack"),
+    MergeLanded: _landed,
+    MergeReverted: lambda e: (("landing", e.subject, e.data.commit),),
+    **dict.fromkeys((QueueHeld, QueueResumed), lambda e: (("run", e.subject),)),
     QuotaProbed: lambda e: (("quota", e.subject), ("issue", e.data.issue)),
     QuotaResumed: lambda e: (("quota", e.subject),),
     MailSent: lambda e: (("letter", e.data.reply_to),) if e.data.reply_to else (),
@@ -263,5 +316,6 @@ _NEEDS: Mapping[type[Fact], Keys] = {
 _ONCE: Mapping[type[Fact], Callable[[Event[Any]], Key]] = {
     IssueAssigned: lambda e: ("assignment", e.subject, e.data.attempt),
     SessionExited: lambda e: ("end", e.subject, e.data.attempt, e.data.session),
+    BatchFormed: lambda e: ("batch", e.subject),
     MergeLanded: lambda e: ("land", e.subject, e.data.attempt),
 }

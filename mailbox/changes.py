@@ -63,7 +63,7 @@ def shot(board: Board) -> Shot:
     rows = {
         "issues": {issue.id: _issue(issue) for issue in board[issues.State].known()},
         "attempts": {a.name: _attempt(a) for a in _by_age(board[agents.State].attempts.values(), IssueAssigned)},
-        "merges": {f"{merge.issue}-{merge.attempt}": _merge(merge) for merge in board[merges.State].history()},
+        "merges": {f"{merge.issue}-{merge.attempt}": _merge(board, merge) for merge in board[merges.State].history()},
         "agents": {each["name"]: _agent(each) for each in views.agents_view(board)},
         "mail": {letter.id: _letter(letter) for letter in board[mail.State].sent()},
         "runs": {run.id: _run(run) for run in _by_age(board[runs.State].runs.values(), RunStarted)},
@@ -89,8 +89,8 @@ def _attempt(attempt: agents.Attempt) -> Row:
     return Row(attempt.stage, attempt.agent + (f": {one_line(ends[0])}" if ends else ""))
 
 
-def _merge(merge: merges.Merge) -> Row:
-    return Row(merge.status, merge.commit[:10])
+def _merge(board: Board, merge: merges.Merge) -> Row:
+    return Row(views.merge_status(board, merge), merge.commit[:10])
 
 
 def _agent(each: Mapping[str, Any]) -> Row:

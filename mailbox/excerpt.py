@@ -9,7 +9,7 @@ from ..eventlog.fact import Event
 from ..eventlog.telling import clock, one_line, sentence, short
 from ..projections import Board, admission, agents, happened, issues, leases, mail, merges, quotas, runs
 from .addresses import address_of
-from .views import running_session
+from .views import merge_status, running_session
 
 _ATTEMPTS, _ROWS = 5, 8
 
@@ -79,7 +79,8 @@ def _agents(board: Board) -> str:
 
 
 def _queue(board: Board) -> str:
-    rows = [f"{merge.issue}-{merge.attempt} ({merge.status})" for merge in board[merges.State].queue()]
+    queue = board[merges.State].queue()
+    rows = [f"{merge.issue}-{merge.attempt} ({merge_status(board, merge)})" for merge in queue]
     return "queue   " + (_list(rows) if rows else "empty")
 
 

@@ -7,9 +7,9 @@ runs) is given, so that a replay shows the past.
 from collections.abc import Mapping
 from typing import Any
 
-from ..eventlog.events import IssueAssigned, MergeLanded, SessionProgressed, WorkRejected
+from ..eventlog.events import IssueAssigned, SessionProgressed, WorkRejected
 from ..eventlog.ids import rfc3339
-from ..projections import Board, agents, costs, fact, happened, issues, mail, merges, runs
+from ..projections import Board, agents, batches, costs, fact, happened, issues, mail, merges, runs
 from .letters import row
 
 IDLE = "idle"
@@ -133,20 +133,34 @@ def merges_view(board: Board, recent: bool = False) -> list[dict[str, Any]]:
     """
     settings, state = board[runs.State].settings, board[merges.State]
     found = state.recent() if recent else state.history()
-    return [_merge_row(merge, settings.target if settings else "") for merge in found]
+    return [_merge_row(board, merge, settings.target if settings else "") for merge in found]
 
 
-def _merge_row(merge: merges.Merge, target: str) -> dict[str, Any]:
-    landed = fact(merge.latest, MergeLanded)
+def merge_status(board: Board, merge: merges.Merge) -> str:
+    """queued, testing (in a batch), tested, held, landed, reverted, conflicted, rejected, dropped or cancelled."""
+    if merge.status not in ("queued", "held") or merge.prepared:
+        return merge.status
+    batch = board[batches.State].holding((merge.issue, merge.attempt))
+    if batch is None or (merge.issue, merge.attempt) not in batch.owns:
+        return "queued"
+    if merge.held and batch.stacked and merge.held.commit == batch.stacked.commit:
+        return "held"
+    tests = {test.data.gate: test.data.verdict for test in batch.tests}
+    return "tested" if tests and set(tests.values()) <= set(batches.GOOD) else "testing"
+
+
+def _merge_row(board: Board, merge: merges.Merge, target: str) -> dict[str, Any]:
+    landed, status = merge.landed, merge_status(board, merge)
+    held = merge.held if status == "held" else None
     return {
         "issue": merge.issue,
         "attempt": merge.attempt,
-        "status": merge.status,
+        "status": status,
         "branch": merge.queued.branch if merge.queued else "",
         "commit": merge.commit,
         "target": landed.target if landed else merge.held.target if merge.held else target,
-        "reason": merge.held.reason if merge.status == "held" and merge.held else "",
-        "command": merge.held.command if merge.status == "held" and merge.held else "",
+        "reason": held.reason if held else "",
+        "command": held.command if held else "",
     }
 
 

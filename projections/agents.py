@@ -25,6 +25,7 @@ from ..eventlog.events import (
     LeakDetected,
     MailSent,
     MergeConflicted,
+    MergeDropped,
     MergeLanded,
     MergeQueued,
     MergeRejected,
@@ -45,7 +46,7 @@ from ..eventlog.ids import time_of
 from . import F, Fold, Handler, Latest, fact, happened, keep
 
 K = TypeVar("K")
-ENDS = (MergeLanded, WorkRejected, MergeConflicted, MergeRejected, AttemptCancelled, FindingsReported)
+ENDS = (MergeLanded, WorkRejected, MergeConflicted, MergeRejected, MergeDropped, AttemptCancelled, FindingsReported)
 """Any of these ends an attempt: nothing more is built, tested or merged of it."""
 _ENDS = frozenset(ENDS)
 _AGENT = "agent/"
@@ -151,7 +152,8 @@ class Attempt(msgspec.Struct):
         Empty if it did not, or if a person did.
         """
         found = fact(self.latest, LeakDetected)
-        return found.evidence if found and LeakCleared not in self.latest else ""
+        cleared = happened(self.latest, LeakCleared) > happened(self.latest, LeakDetected)
+        return found.evidence if found and not cleared else ""
 
     @property
     def unlanded(self) -> bool:

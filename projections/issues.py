@@ -25,6 +25,7 @@ from ..eventlog.events import (
     IssueReopened,
     IssueTaken,
     MergeConflicted,
+    MergeDropped,
     MergeLanded,
     MergeRejected,
     WorkRejected,
@@ -36,7 +37,7 @@ from . import LAST, RECENT, Fold, Handler, Latest, fact, happened, keep
 
 OPEN, IN_PROGRESS, BLOCKED, DONE = STATUSES = ("open", "in_progress", "blocked", "done")
 _MARKS: dict[type[Fact], str] = {IssueClosed: DONE, IssueHeld: BLOCKED, IssueTaken: IN_PROGRESS}
-_FAILED = (WorkRejected, MergeConflicted, MergeRejected)
+_FAILED = (WorkRejected, MergeConflicted, MergeRejected, MergeDropped)
 _LOOKED_AT = 64
 """So many issues that rest and begin as asked are looked at; more are counted by their keys."""
 
@@ -64,7 +65,10 @@ class Attempt(msgspec.Struct):
         if conflicted:
             return f"does not merge: conflict in {', '.join(conflicted.files) or 'unnamed files'}"
         failed = fact(self.latest, MergeRejected) or fact(self.latest, WorkRejected)
-        return failed.reason if failed else ""
+        if failed:
+            return failed.reason
+        dropped = fact(self.latest, MergeDropped)
+        return f"taken out of the merge queue: {dropped.reason or 'a person wants it so'}" if dropped else ""
 
     @property
     def landed(self) -> str:

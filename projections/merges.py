@@ -1,6 +1,8 @@
-"""Merges: what waits to land, what was tested on which base, what landed. Rule: only the newest preparation counts,
-and a test counts for the exact commit it judged: ids order them, for every event sorts after what its author had
-seen.
+"""Merges: each attempt's way through the queue. Rule: here stands what became of the attempt alone; what it is tested
+with, and how that went, is its batch's (`mailbox/views.py` puts both together).
+
+Until 0.3 one merge after the other was prepared and tested: of such logs only the newest preparation counts, and a
+test counts for the exact commit it judged.
 """
 
 from collections.abc import Iterable, Mapping, Set
@@ -13,17 +15,28 @@ from ..eventlog.events import (
     AttemptCancelled,
     LandingHeld,
     MergeConflicted,
+    MergeDropped,
     MergeLanded,
+    MergePredicted,
     MergePrepared,
     MergeQueued,
     MergeRejected,
     MergeRequeued,
+    MergeReverted,
     MergeTested,
 )
 from ..eventlog.fact import Event, Fact
 from . import RECENT, Fold, Handler, Latest, fact, happened, keep
 
-_ENDS = (MergeLanded, MergeConflicted, MergeRejected, AttemptCancelled)
+_WORDS: dict[type[Fact], str] = {
+    MergeReverted: "reverted",
+    MergeLanded: "landed",
+    MergeConflicted: "conflicted",
+    MergeRejected: "rejected",
+    MergeDropped: "dropped",
+    AttemptCancelled: "cancelled",
+}
+_ENDS = (MergeLanded, MergeConflicted, MergeRejected, MergeDropped, AttemptCancelled)
 _ENDED = frozenset(_ENDS)
 
 
@@ -40,6 +53,16 @@ class Merge(msgspec.Struct):
         return fact(self.latest, MergeQueued)
 
     @property
+    def landed(self) -> MergeLanded | None:
+        """Where it landed; also of one that was reverted since."""
+        return fact(self.latest, MergeLanded)
+
+    @property
+    def predicted(self) -> MergePredicted | None:
+        """What would come of merging it, when that was looked at last."""
+        return fact(self.latest, MergePredicted)
+
+    @property
     def prepared(self) -> MergePrepared | None:
         """The merge commit to test and land, unless the target has moved since."""
         if happened(self.latest, MergeRequeued) > happened(self.latest, MergePrepared):
@@ -54,9 +77,10 @@ class Merge(msgspec.Struct):
 
     @property
     def held(self) -> LandingHeld | None:
-        """Why it cannot land now, if git refused."""
+        """Why it could not land when git was last asked, if git refused."""
         held = fact(self.latest, LandingHeld)
-        return held if held and self.prepared and held.commit == self.prepared.commit else None
+        stale = held and MergePrepared in self.latest and not (self.prepared and held.commit == self.prepared.commit)
+        return None if stale else held
 
     @property
     def ended(self) -> bool:
@@ -65,13 +89,12 @@ class Merge(msgspec.Struct):
 
     @property
     def status(self) -> str:
-        """queued, testing, tested, held, landed, conflicted, rejected or cancelled."""
-        words = {MergeLanded: "landed", MergeConflicted: "conflicted", MergeRejected: "rejected"}
-        for kind, word in words.items():
+        """queued, held, landed, reverted, conflicted, rejected, dropped or cancelled; of old logs testing and tested
+        too.
+        """
+        for kind, word in _WORDS.items():
             if kind in self.latest:
                 return word
-        if AttemptCancelled in self.latest:
-            return "cancelled"
         if self.held:
             return "held"
         if self.tested:
@@ -81,9 +104,8 @@ class Merge(msgspec.Struct):
     @property
     def commit(self) -> str:
         """What landed, or what is to."""
-        landed = fact(self.latest, MergeLanded)
-        if landed:
-            return landed.commit
+        if self.landed:
+            return self.landed.commit
         return self.prepared.commit if self.prepared else (self.queued.commit if self.queued else "")
 
 
@@ -164,5 +186,15 @@ def _merge_fact(state: State, event: Event[Any]) -> None:
 
 
 ON: Mapping[type[Fact], Handler] = dict.fromkeys(
-    (MergeQueued, MergePrepared, MergeTested, MergeRequeued, LandingHeld, *_ENDS), _merge_fact
+    (
+        MergeQueued,
+        MergePredicted,
+        MergePrepared,
+        MergeTested,
+        MergeRequeued,
+        LandingHeld,
+        MergeReverted,
+        *_ENDS,
+    ),
+    _merge_fact,
 )

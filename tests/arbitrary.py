@@ -29,7 +29,15 @@ AGENTS = ["builder-1", "builder-2", "scout-1"]
 SOURCES = ["human", "agent/builder-1", "agent/scout-1", "coordinator", "watchdog", "session/sw-a-1"]
 READERS = ["human", "coordinator", "agent-builder-1", "agent-scout-1"]
 COMMITS = ["a" * 40, "b" * 40, "c" * 40]
+BATCHES = ["b-1", "b-2", "b-3", "b-4"]
 POOLS: dict[str, list[Any]] = {
+    "after": ["", *BATCHES],
+    "of": ["", *BATCHES],
+    "batch": ["", *BATCHES],
+    "tip": ["", *COMMITS],
+    "verdict": ["passed", "failed", "broken", "none"],
+    "tree": COMMITS,
+    "commits": COMMITS,
     "generation": FIRST,
     "letter": FIRST,
     "reply_to": ["", *FIRST],
@@ -79,7 +87,8 @@ def field(name: str, hint: Any) -> st.SearchStrategy[Any]:
         parts = get_type_hints(hint)
         return st.builds(hint, **{part: field(part, parts[part]) for part in hint.__struct_fields__})
     choices = [choice for kind in get_args(hint) or (hint,) for choice in BY_TYPE[kind]]
-    return st.sampled_from(POOLS.get(name, choices))
+    pool = POOLS.get(name, choices)
+    return st.sampled_from(pool if hint is not float else choices)
 
 
 def facts(kind: type[Fact]) -> st.SearchStrategy[tuple[Fact, str, str]]:
@@ -91,6 +100,8 @@ def facts(kind: type[Fact]) -> st.SearchStrategy[tuple[Fact, str, str]]:
         subjects = IDS[4:12]
     elif kind.type.startswith(("run.", "actor.")):
         subjects = ["run-1", "run-2"] if kind.type.startswith("run.") else ["merger", "scout"]
+    elif kind.type.startswith(("batch.", "validation.", "queue.")):
+        subjects = ["run-1", "run-2"] if kind.type.startswith("queue.") else BATCHES
     return st.tuples(st.builds(kind, **fields_of(kind)), st.sampled_from(SOURCES), st.sampled_from(subjects))
 
 

@@ -80,7 +80,7 @@ class Forgetful:
 @pytest.fixture(autouse=True)
 def few_recent(monkeypatch: pytest.MonkeyPatch) -> None:
     """The histories are short: what is recent must be less."""
-    for name in ("issues", "merges", "mail"):
+    for name in ("issues", "merges", "mail", "batches"):
         monkeypatch.setattr(import_module(f"swarm.projections.{name}"), "RECENT", 1)
 
 
@@ -252,7 +252,7 @@ def test_a_board_can_be_asked_while_what_it_needs_is_recalled(some: Forgetful, h
 
 
 def test_the_screen_is_the_same_with_as_much_in_memory_as_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("issues", "merges", "mail"):
+    for name in ("issues", "merges", "mail", "batches"):
         monkeypatch.setattr(import_module(f"swarm.projections.{name}"), "RECENT", projections.RECENT)
     some, history = Forgetful(), done(60)
     some.fold(history.events)
