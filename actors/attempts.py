@@ -4,6 +4,8 @@ launching.py starts the agent, workspace.py what is run in the worktree besides,
 Rule: nothing is removed that was not secured, and each step is due exactly as long as its fact is missing.
 """
 
+from msgspec.structs import replace
+
 from ..eventlog.errors import SwarmError
 from ..eventlog.events import (
     AgentInterrupted,
@@ -20,7 +22,7 @@ from ..eventlog.fact import Fact
 from ..projections import Board, agents, fact, happened, issues, runs
 from ..runtimes import names, runtime
 from ..world import Secured
-from . import endings, launching, leaks, workspace
+from . import endings, gates, launching, leaks, workspace
 from .command import Command, Decide, Said, Step, words
 from .hands import Hands
 from .launching import Run
@@ -179,7 +181,7 @@ def _install(attempt: agents.Attempt) -> str:
 def _ending(board: Board, attempt: agents.Attempt, now: float) -> Command | None:
     """An attempt whose outcome is known: let its agent end, secure what is left, remove the worktree in due time."""
     prepared, secured = fact(attempt.latest, WorktreePrepared), fact(attempt.latest, WorkSecured)
-    running = [session for session in attempt.sessions.values() if not session.over]
+    running = [one for one in attempt.sessions.values() if not one.over and one.kind != "validation"]
     if prepared is None or fact(attempt.latest, WorktreeRemoved):
         return _kill(attempt, running)
     if working := [session for session in running if session.kind != workspace.CLEANUP]:
@@ -191,7 +193,15 @@ def _ending(board: Board, attempt: agents.Attempt, now: float) -> Command | None
         last = workspace.after(board, attempt, prepared, _newest(attempt))
         if last is not None:
             return next(iter(last), None)
+        return replace(step, next=_next_gates(board, attempt))
     return step
+
+
+def _next_gates(board: Board, attempt: agents.Attempt) -> tuple[str, ...]:
+    """The gate sessions that would have come next."""
+    settings = board[runs.State].settings
+    stems = [gates.stem(attempt, gate.name) for gate in gates.chosen(settings, "attempt")] if settings else []
+    return tuple(name for name, session in (gates.newest(attempt, stem) for stem in stems) if session is None)
 
 
 def _kill(attempt: agents.Attempt, running: list[agents.Session]) -> Decide | None:
@@ -230,6 +240,8 @@ def perform(command: Command, hands: Hands) -> list[Said]:
         case endings.Keep():
             return [endings.keep(command, hands.repository)]
         case endings.Remove():
+            if any(hands.sessions.running(name) for name in command.next):
+                return []  # it is in the log soon, and will be ended
             return [endings.remove(command, hands.repository)]
     raise TypeError(f"not a step of an attempt: {command}")
 

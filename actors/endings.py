@@ -25,7 +25,8 @@ class Keep(Step, frozen=True):
 class Remove(Step, frozen=True):
     """Remove the worktree; its work is in `secured`, so that `branch` may go too as far as it is contained in that.
 
-    `recycle`: every process that ran in it is known to have ended, so its folder may be used again.
+    `recycle`: every process that ran in it is known to have ended, so its folder may be used again. `next`: sessions
+    that may have been begun in it just before a crash, and that nobody knows of yet.
     """
 
     path: str
@@ -33,6 +34,7 @@ class Remove(Step, frozen=True):
     secured: str
     recycle: bool
     cause: str
+    next: tuple[str, ...] = ()
 
 
 def due(board: Board, attempt: agents.Attempt, secured: WorkSecured, now: float, cause: str) -> Command | None:

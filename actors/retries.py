@@ -11,6 +11,7 @@ from ..eventlog.events import (
     IssueHeld,
     IssueReopened,
     MergeConflicted,
+    MergeDropped,
     MergeRejected,
     RetryPolicy,
     RunStarted,
@@ -20,6 +21,7 @@ from ..projections import Board, fact, happened, issues, runs
 from . import nodes
 from .command import Command, Decide
 
+_FAILED = (WorkRejected, MergeConflicted, MergeRejected, MergeDropped)
 _LONG = 60  # doublings of a pause: by then it is as long as it can get
 
 
@@ -35,9 +37,10 @@ def due(board: Board, now: float) -> list[Command]:
             continue
         if failed.assigned and not nodes.is_ours(settings, failed.assigned.node):
             continue
-        cause = max(happened(failed.latest, kind) for kind in (WorkRejected, MergeConflicted, MergeRejected))
-        if _final(failed) or issue.failures > allowed(settings, failed):
-            tries = "" if _final(failed) else f" (after {issue.failures} attempts)"
+        cause = max(happened(failed.latest, kind) for kind in _FAILED)
+        final = _final(failed, settings)
+        if final or issue.failures > allowed(settings, failed):
+            tries = "" if final else f" (after {issue.failures} attempts)"
             held = IssueHeld(generation=issue.generation, reason=failed.failure + tries, attempt=failed.number)
             found.append(Decide(issue.id, held, cause))
         else:
@@ -65,7 +68,12 @@ def waits(issue: issues.Issue, now: float) -> bool:
     return retried is not None and now < retried.after
 
 
-def _final(failed: issues.Attempt) -> bool:
+def _final(failed: issues.Attempt, settings: RunStarted) -> bool:
+    """Whether trying again would not help, or is not what a person wants."""
+    if MergeDropped in failed.latest:
+        return True
+    if MergeConflicted in failed.latest:
+        return settings.merge.on_conflict in ("skip", "stop")
     rejected, unmerged = fact(failed.latest, WorkRejected), fact(failed.latest, MergeRejected)
     return bool((rejected and rejected.final) or (unmerged and unmerged.final))
 

@@ -59,7 +59,6 @@ POOLS: dict[str, list[Any]] = {
     "about": IDS[:12],
     "alerts": ["hook"],
     "channel": ["hook", "slack"],
-    "verdict": ["passed", "failed"],
     "unit": ["usd", "tokens"],
 }
 BY_TYPE: dict[Any, list[Any]] = {

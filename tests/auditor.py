@@ -10,6 +10,8 @@ from swarm.actors.again import decide_again
 from swarm.eventlog.events import (
     AttemptCancelled,
     AttemptRetried,
+    BatchFormed,
+    BatchTested,
     IssueAssigned,
     IssueClosed,
     IssueHeld,
@@ -20,7 +22,6 @@ from swarm.eventlog.events import (
     MailSent,
     MergeLanded,
     MergeQueued,
-    MergeTested,
     SessionExited,
     SessionKillRequested,
     SessionStarted,
@@ -32,7 +33,7 @@ from swarm.eventlog.lines import Bad, decode_block
 from swarm.eventlog.segments import files
 from swarm.eventlog.tail import Tail, read_all
 from swarm.eventlog.verify import verify
-from swarm.projections import Board, agents, issues, mail
+from swarm.projections import Board, agents, batches, issues, mail
 from swarm.world import SessionSpec
 
 from disk import FOLDER, Faults, SimDisk
@@ -117,6 +118,11 @@ class Auditor:
                 self._once_only(event, data.attempt)
             case AttemptRetried() | AttemptCancelled() | MergeQueued():
                 self._once_only(event, data.attempt)
+                if isinstance(data, MergeQueued):
+                    self._check_agent(event.subject, data.attempt)
+            case BatchFormed():
+                self._once_only(event, "")
+                self._check_batch(event)
             case IssueClosed() | IssueHeld() if event.seen:
                 self._once_only(event, data.generation)
             case SessionKillRequested() if event.seen:
@@ -131,12 +137,25 @@ class Auditor:
                 self._secured.add((issue, data.attempt, data.commit))
             case WorktreeRemoved():
                 assert (issue, data.attempt, data.secured) in self._secured, f"{data.path} was removed before secured"
-            case MergeTested() if data.verdict in GOOD:
+            case BatchTested() if data.verdict in GOOD:
                 self._tested.add((data.base, data.commit))
             case MergeLanded():
                 attempt = self.board[agents.State].attempts[issue, data.attempt].assigned
                 self._once_only(event, attempt.generation if attempt else "")
                 assert (data.base, data.commit) in self._tested, f"{issue} landed, and passed no test there"
+
+    def _check_agent(self, issue: str, number: int) -> None:
+        """Only what an agent ended well with is to land."""
+        session = self.board[agents.State].attempts[issue, number].sessions[f"{issue}-{number}"]
+        assert session.exited, f"{issue}-{number} is to land, and its agent has not ended"
+        assert session.exited.ok, f"{issue}-{number} is to land, and its agent failed"
+
+    def _check_batch(self, event: Event[BatchFormed]) -> None:
+        """Nobody is in two batches of which something may still come, but for a part and the whole."""
+        for batch in self.board[batches.State].open():
+            if batch.formed and batch.id != event.data.of and batch.formed.of != (event.data.of or "none"):
+                both = {tuple(member) for member in batch.formed.members} & {*map(tuple, event.data.members)}
+                assert not both, f"{both} are in {batch.id} and in {event.subject}"
 
     def _once_only(self, event: Event[Any], key: object) -> None:
         entry = (event.type, event.subject, key)

@@ -9,15 +9,16 @@ import msgspec
 
 from swarm.actors.command import Command, Decide
 from swarm.eventlog.events import (
+    BatchFormed,
+    BatchStacked,
+    BatchTested,
     CheckoutSeen,
     GateFinished,
     IssueAssigned,
     IssueOpened,
     MailSent,
     MergeLanded,
-    MergePrepared,
     MergeQueued,
-    MergeTested,
     RunStarted,
     SessionExited,
     SessionLost,
@@ -29,11 +30,14 @@ from swarm.eventlog.events import (
 from swarm.eventlog.fact import Event, Fact
 from swarm.eventlog.ids import Minter, node_bits, rfc3339
 from swarm.eventlog.lines import envelope
-from swarm.projections import Board, agents, alerts, budgets, costs, issues, mail, merges, runs
+from swarm.projections import Board, agents, alerts, batches, budgets, costs, issues, mail, merges, runs
 
 BEGIN = 1_800_000_000.0
 BASE = "ba5e" * 10
-STATES = (agents.State, alerts.State, budgets.State, costs.State, issues.State, mail.State, merges.State, runs.State)
+STATES = (
+    *(agents.State, alerts.State, batches.State, budgets.State, costs.State),
+    *(issues.State, mail.State, merges.State, runs.State),
+)
 STAGES = (
     "assigned",
     "prepared",
@@ -46,7 +50,8 @@ STAGES = (
     "gate_exited",
     "gated",
     "queued",
-    "merged",
+    "formed",
+    "stacked",
     "test_requested",
     "test_exited",
     "tested",
@@ -202,9 +207,14 @@ class History:
         fact = MergeQueued(attempt=attempt, branch=f"swarm/builder-1/{name}", commit=commit(name))
         return self.add(fact, issue, "merger")
 
-    def merged(self, issue: str, attempt: int, base: str = BASE) -> str:
+    def formed(self, issue: str, attempt: int, **changes: Any) -> str:
+        given = BatchFormed(members=[(issue, attempt)])
+        return self.add(msgspec.structs.replace(given, **changes), batch(issue, attempt), "merger")
+
+    def stacked(self, issue: str, attempt: int, base: str = BASE) -> str:
         made = commit(f"merge of {issue}-{attempt} into {base}")
-        return self.add(MergePrepared(attempt=attempt, base=base, commit=made, tree=commit("tree")), issue, "merger")
+        given = BatchStacked("main", base, made, commit(f"tree of {issue}-{attempt} on {base}"), [made])
+        return self.add(given, batch(issue, attempt), "merger")
 
     def test_requested(self, issue: str, attempt: int, **changes: Any) -> str:
         given = {"session": self.landing(issue, attempt), "kind": "landing"}
@@ -213,25 +223,31 @@ class History:
     def test_exited(self, issue: str, attempt: int, **changes: Any) -> str:
         return self.exited(issue, attempt, **({"session": self.landing(issue, attempt), "report": ""} | changes))
 
-    def tested(self, issue: str, attempt: int, verdict: str = "passed") -> str:
-        merge = self._merge(issue, attempt)
-        return self.add(
-            MergeTested(attempt=attempt, base=merge.base, commit=merge.commit, verdict=verdict), issue, "merger"
-        )
+    def tested(self, issue: str, attempt: int, verdict: str = "passed", **changes: Any) -> str:
+        stacked, exited = self._stacked(issue, attempt), self.events[-1].id
+        given = BatchTested(stacked.base, stacked.commit, stacked.tree, verdict, "test", "make test")
+        return self.add(msgspec.structs.replace(given, **changes), batch(issue, attempt), "merger", exited)
 
     def landed(self, issue: str, attempt: int) -> str:
-        merge = self._merge(issue, attempt)
-        fact = MergeLanded(attempt=attempt, target="main", base=merge.base, commit=merge.commit)
+        stacked = self._stacked(issue, attempt)
+        fact = MergeLanded(
+            attempt, "main", stacked.base, stacked.commit, batch=batch(issue, attempt), own=stacked.commit
+        )
         return self.add(fact, issue, "merger")
 
     def landing(self, issue: str, attempt: int) -> str:
         """The session that tests the merge."""
-        return f"{issue}-{attempt}-land-{self._merge(issue, attempt).commit[:8]}"
+        return f"{batch(issue, attempt)}-test-1"
 
-    def _merge(self, issue: str, attempt: int) -> MergePrepared:
-        found = self.board()[merges.State].all[issue, attempt].prepared
+    def _stacked(self, issue: str, attempt: int) -> BatchStacked:
+        found = self.board()[batches.State].all[batch(issue, attempt)].stacked
         assert found
         return found
+
+
+def batch(issue: str, attempt: int = 1) -> str:
+    """The batch of this attempt alone."""
+    return f"b-{commit(f'batch of {issue}-{attempt}')[:12]}"
 
 
 def decided(due: list[Command]) -> list[tuple[str, Fact]]:

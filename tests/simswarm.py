@@ -77,6 +77,7 @@ class Swarm:
             max_retries=1,
             test="make test",
             keep_failed=30.0,
+            merge=world.merge,
         )
         settings = msgspec.structs.replace(settings, patience=world.patience, retry=world.retry)
         self.ledger.say(NAME, [Said(self.run, settings)])

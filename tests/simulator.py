@@ -21,6 +21,7 @@ if __name__ == "__main__":
 from swarm.actors.hands import Limits
 from swarm.actors.ledger import Ledger
 from swarm.actors.shell import Actor
+from swarm.actors.stacks import batch_of
 from swarm.actors.system import ACTORS
 from swarm.eventlog.errors import LogError, SwarmError
 from swarm.eventlog.events import (
@@ -29,14 +30,16 @@ from swarm.eventlog.events import (
     IssueReopened,
     IssueTaken,
     MailSent,
+    MergePolicy,
     Patience,
+    QueueResumed,
     RetryPolicy,
     RunStopRequested,
     SessionKillRequested,
 )
 from swarm.eventlog.fact import Event, Fact
 from swarm.eventlog.files import FSYNC, GROUP, Draft, Log
-from swarm.projections import agents, issues, runs
+from swarm.projections import agents, batches, issues, runs
 from swarm.world.git import GitError
 
 from auditor import Auditor
@@ -82,6 +85,11 @@ class Simulation:
         self.repository = repository({"README": "hello\n"}, self.audit, self.hosts, self.called)
         self.hosts.repository = self.repository
         self.max_agents = self.random.randint(1, 3)
+        self.merge = MergePolicy(
+            batch_max=self.random.choice((1, 2, 8)),
+            parallel=self.random.choice((1, 1, 2, 3)),
+            on_conflict=self.random.choice(("reopen", "reopen", "skip", "stop")),
+        )
         self.rough = self.random.choice((0.2, 0.5, 1.0, 2.0))
         self.patience = self.random.choice((Patience(), Patience(nudge=3.0, interrupt=2.0, kill=2.0)))
         self.retry = self.random.choice((RetryPolicy(), RetryPolicy(backoff=8.0)))
@@ -154,6 +162,7 @@ class Simulation:
             if self.options(quiet=True):
                 self.step()
                 continue
+            self.let_go_on()
             waited = waited + 1 if self.disk.changes == known else 0
             known = self.disk.changes
             late = max(self.deadlines(), default=self.now)
@@ -164,6 +173,14 @@ class Simulation:
                 continue
             self.pass_time(max(25.0, late - self.now + 1))
         raise AssertionError("it does not come to an end")
+
+    def let_go_on(self) -> None:
+        """A person has mended what held the queue."""
+        run = self.audit.board[runs.State].current
+        if self.swarm and run and run.held:
+            self.tell("           a person lets the queue go on")
+            self.person(QueueResumed("mended"), run.id)
+            self.swarm.ring()
 
     def deadlines(self) -> list[float]:
         return [run.begun + run.spec.timeout for run in self.hosts.runs.values() if run.hosted]
@@ -225,6 +242,7 @@ class Simulation:
         yield 0.02, "a person kills a session", self.kill_session
         yield 0.02, "swarm stop", self.stop
         yield 0.02, "the log is sealed", self.seal
+        yield 0.05, "a person looks at the queue", self.let_go_on
 
     def faults(self) -> Iterator[Option]:
         """What goes wrong."""
@@ -297,10 +315,15 @@ class Simulation:
         wanted = [run for run in self.hosts.runs.values() if run.hosted and run.alive and self.is_wanted(run)]
         kinds = [run.spec.kind for run in wanted]
         assert kinds.count("agent") <= self.max_agents, "too many agents run"
-        assert kinds.count("landing") <= 1, "two landings are tested at once"
+        assert kinds.count("landing") <= self.merge.parallel, "too many landings are tested at once"
+        paths = [run.spec.cwd for run in wanted if run.spec.kind == "landing"]
+        assert len(paths) == len({*paths}), "two landings are tested in one worktree"
 
     def is_wanted(self, run: Run) -> bool:
         attempt = self.audit.board[agents.State].attempts.get((run.spec.issue, run.spec.attempt))
+        batch = self.audit.board[batches.State].all.get(batch_of(run.spec.session))
+        if run.spec.kind == "landing" and not (batch and batch.open):
+            return False
         return attempt is not None and not attempt.ended
 
     def check_board(self) -> None:

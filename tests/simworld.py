@@ -13,14 +13,15 @@ from swarm.eventlog.fact import Fact
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.tail import Tail
 from swarm.mailbox import addresses, letters
-from swarm.world import Conflict, Landed, Merged, Moved, Refused, Secured, SessionSpec
+from swarm.world import Branch, Landed, Moved, Refused, Secured, SessionSpec, Stacked
 
 from auditor import Auditor
 from disk import FOLDER, SimDisk
 from doubles import ROOT, MemoryRepository
 
 WORKS = (
-    *("well",) * 6, "fails", "nothing", "breaks", "clashes", "dies", "hangs", "floods", "unrecorded", "dirty failure",
+    *("well",) * 5, *("half", "clashes") * 4, "fails", "nothing", "breaks", "dies", "hangs", "floods", "unrecorded",
+    "dirty failure",
 )  # fmt: skip
 """What an agent does, each time."""
 Option = tuple[float, str, Callable[[], object]]
@@ -145,7 +146,8 @@ class Hosts:
     def _finish(self, run: Run) -> None:
         if run.spec.kind != "agent":
             files = self.repository.worktrees[_path(run.spec)].files
-            broken = any("broken" in text for text in files.values())
+            texts = list(files.values())
+            broken = "broken\n" in texts or texts.count("half\n") > 1  # each alone is good
             self._end(run, 1 if broken else 0)
             return
         if run.work not in ("fails", "nothing"):
@@ -189,7 +191,9 @@ class Hosts:
         if path not in self.repository.worktrees:
             return  # what has no folder any more writes nowhere
         name = "README" if run.work == "clashes" else run.spec.issue
-        text = {"breaks": "broken\n", "clashes": f"{run.spec.session}\n"}.get(run.work, f"fine {run.spec.attempt}\n")
+        text = {"breaks": "broken\n", "half": "half\n", "clashes": f"{run.spec.session}\n"}.get(
+            run.work, f"fine {run.spec.attempt}\n"
+        )
         self.repository.write(path, {name: text})
 
     def _report(self, run: Run) -> None:
@@ -290,9 +294,13 @@ class WatchedRepository(MemoryRepository):
         self._check_idle(path)
         return super().gate(path, commit, keep_ignored)
 
-    def merge(self, base: str, commit: str, message: str, author: str, when: float) -> Merged | Conflict:
-        self._called("merge")
-        return super().merge(base, commit, message, author, when)
+    def stack(self, base: str, branches: Sequence[Branch], mode: str, author: str, when: float) -> Stacked:
+        self._called("stack")
+        return super().stack(base, branches, mode, author, when)
+
+    def predict(self, base: str, commit: str) -> list[str]:
+        self._called("predict")
+        return super().predict(base, commit)
 
     def land(self, target: str, base: str, commit: str) -> Landed | Moved | Refused:
         self._called("land")

@@ -123,7 +123,7 @@ def test_an_attempt_says_why_the_one_before_failed(h: History) -> None:
 
 
 def test_an_attempt_says_what_the_merge_of_the_one_before_printed(h: History) -> None:
-    h.to("merged")
+    h.to("stacked")
     h.add(MergeRejected(1, "merged, the tests fail (exit code 1)", "E: a clash"), "a")
     h.add(AttemptRetried(1, "x"), "a")
     h.to("seen", attempt=2)
@@ -270,7 +270,7 @@ def test_what_is_called_off_is_secured_before_it_is_removed(h: History, stage: s
     secure = one(h)
     assert (type(secure), secure.ended, secure.wip) == (Secure, True, True)
     cause = h.secured("a", 1, ref=WIP)
-    assert one(h) == Remove("a", 1, PATH, BRANCH, commit("a-1"), True, cause)
+    assert one(h) == Remove("a", 1, PATH, BRANCH, commit("a-1"), True, cause, ("a-1-gate",))
     remove(h)
     assert builder.due(h.board(), h.now) == []
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from swarm.actors.watchdog import START_GRACE
 from swarm.eventlog.events import (
+    BatchTested,
     IssueReopened,
     LandingHeld,
     MergeLanded,
-    MergeTested,
     RunStarted,
     RunStopRequested,
     SessionKillRequested,
@@ -86,15 +86,15 @@ def test_branches_that_clash_land_one_after_the_other_or_not_at_all() -> None:
 
 def test_a_target_that_moves_during_the_test_is_merged_and_tested_again() -> None:
     with driver({"a": ["well"]}) as d:
-        while not d.events(MergeTested):
+        while not d.events(BatchTested):
             if not d.round():
-                landing = [name for name in d.sessions.open() if "-land-" in name]
+                landing = [name for name in d.sessions.open() if name.startswith("b-")]
                 if landing and "person" not in d.repository.files(d.repository.tip("main")):
                     d.repository.commit("main", {"person": "work\n"})
                 d.move(Random(1))
         d.run(Random(1))
         check(d)
-        assert len(d.events(MergeTested)) == 2
+        assert len(d.events(BatchTested)) == 2
         assert d.repository.files(d.repository.tip("main")) == CLEAN | {"a": "fine\n", "person": "work\n"}
 
 
@@ -244,7 +244,14 @@ def test_the_work_of_four_issues_leaves_a_chain_of_causes() -> None:
             event = events[event.causationid]
             chain.append(event.type)
         assert chain[-1] == "issue.opened"
-        assert {"merge.landed", "merge.tested", "gate.finished", "work.secured", "issue.assigned"} <= set(chain)
+        assert {
+            "merge.landed",
+            "batch.tested",
+            "batch.formed",
+            "gate.finished",
+            "work.secured",
+            "issue.assigned",
+        } <= set(chain)
 
 
 def test_the_folder_of_a_run_is_a_plain_log() -> None:

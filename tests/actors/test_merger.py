@@ -1,58 +1,77 @@
-"""Merger: one branch at a time, and only what was tested lands."""
+"""Merger: what waits is tested together and lands as the very tree that passed; of what fails the culprit is found."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from swarm.actors import merger
-from swarm.actors.attempts import WORKTREES
-from swarm.actors.command import Command
-from swarm.actors.gates import Verdict
-from swarm.actors.merger import JudgeTest, Land, Merge, StartTest
+from swarm.actors.command import Decide
+from swarm.actors.landing import Land, Predict, Stack
+from swarm.actors.stacks import batch_of
 from swarm.eventlog.errors import SwarmError
 from swarm.eventlog.events import (
     AttemptCancelled,
+    BatchDissolved,
+    BatchFormed,
+    BatchStacked,
+    BatchTested,
+    Gate,
+    GateFlaked,
+    IssueReopened,
     LandingHeld,
+    LeakCleared,
+    LeakDetected,
     MailAcked,
     MergeConflicted,
+    MergeDropped,
     MergeLanded,
-    MergePrepared,
+    MergePredicted,
     MergeQueued,
     MergeRejected,
-    MergeRequeued,
-    MergeTested,
+    MergeReverted,
     QueueHeld,
+    QueueResumed,
     RunStopRequested,
     SessionExited,
-    SessionRequested,
+    SessionKillRequested,
+    SessionLost,
+    ValidationFinished,
 )
-from swarm.eventlog.fact import Fact
-from swarm.eventlog.ids import time_of
+from swarm.world import Branch
+from swarm.world.git import GitError
 
-from history import BASE, History, commit, decided, deeds
+from history import History, commit, decided
+from queueing import Queue, replaced
 
-MERGE = commit(f"merge of a-1 into {BASE}")
-
-
-def due(h: History) -> list[Command]:
-    return deeds(merger.due(h.board(), h.now))
+Files = Mapping[str, str]
 
 
-def about(h: History) -> list[tuple[str, type]]:
-    """(issue, what) of what is due."""
-    return [(command.issue, type(command)) for command in due(h) if isinstance(command, Merge | StartTest | Land)]
+def good(_files: Files, _run: int) -> int:
+    return 0
 
 
-def said(command: Command, bench: Any) -> list[Fact]:
-    return [each.fact for each in merger.perform(command, bench.hands)]
+def unless(*bad: str) -> Any:
+    """Fails if one of these is there."""
+    return lambda files, _run: int(any(name in files for name in bad))
 
 
-def hold(h: History, issue: str) -> str:
-    merge = next(e.data for e in reversed(h.events) if e.subject == issue and isinstance(e.data, MergePrepared))
-    return h.add(LandingHeld(merge.attempt, "main", merge.commit, "in the way", "git stash"), issue, "merger")
+def queue_of(count: int, says: Any = good, **policy: Any) -> Queue:
+    """So many branches `i0`, `i1`, … that each write a file of their own name."""
+    queue = Queue(says, **policy)
+    for number in range(count):
+        queue.branch(f"i{number}", {f"i{number}": "x\n"})
+    return queue
 
 
-# --- the queue ---
+def until_test(queue: Queue) -> None:
+    """Until nothing is due but the end of a test."""
+    while queue.round():
+        pass
+    assert queue.programs.open
+
+
+# --- into the queue ---
 
 
 @pytest.mark.parametrize("verdict", ["passed", "none"])
@@ -61,7 +80,7 @@ def test_what_passed_its_gate_is_queued_once(h: History, verdict: str) -> None:
     queued = MergeQueued(1, "swarm/builder-1/a-1", commit("a-1"))
     assert decided(merger.due(h.board(), h.now)) == [("a", queued)]
     h.to("queued")
-    assert decided(merger.due(h.board(), h.now)) == []
+    assert MergeQueued not in [type(fact) for _, fact in decided(merger.due(h.board(), h.now))]
 
 
 @pytest.mark.parametrize("verdict", ["failed", "broken"])
@@ -76,249 +95,384 @@ def test_what_was_called_off_is_not_queued(h: History) -> None:
     assert merger.due(h.board(), h.now) == []
 
 
-def test_the_first_in_the_queue_is_merged_and_the_next_waits(h: History) -> None:
-    h.issue("b")
-    h.to("queued", "b")
-    cause = h.to("queued", "a")
-    assert about(h) == [("b", Merge)]
-    h.to("landed", "b")
-    (merge,) = due(h)
-    assert merge == Merge("a", 1, "builder-1", "Do a", commit("a-1"), "main", time_of(cause), cause)
-
-
-@pytest.mark.parametrize("stage", ["merged", "test_requested", "test_exited", "tested"])
-def test_the_next_waits_while_one_is_on_its_way(h: History, stage: str) -> None:
-    h.issue("b")
-    h.to("queued", "a")
-    h.to("queued", "b")
-    h.to(stage, "a")
-    assert "b" not in [issue for issue, _ in about(h)]
-
-
-@pytest.mark.parametrize(
-    "end", [MergeConflicted(1, BASE, ["x"]), MergeRejected(1, "bad"), AttemptCancelled(1, "closed")]
-)
-def test_the_next_has_its_turn_once_one_has_left_the_queue(h: History, end: Fact) -> None:
-    h.issue("b")
-    h.to("queued", "a")
-    h.to("queued", "b")
-    h.add(end, "a")
-    assert about(h) == [("b", Merge)]
-
-
-def test_a_held_landing_is_tried_again_and_lets_the_next_pass(h: History) -> None:
-    h.issue("b")
-    h.to("queued", "a")
-    h.to("queued", "b")
-    cause = h.to("tested", "a")
-    assert about(h) == [("a", Land)]
-    hold(h, "a")
-    first, second = due(h)
-    assert first == Land("a", 1, "main", BASE, MERGE, "in the way", cause)
-    assert isinstance(second, Merge)
-    h.to("tested", "b")
-    assert about(h) == [("a", Land), ("b", Land)]
-
-
-def test_after_the_target_moved_it_is_merged_anew_and_comes_first_again(h: History) -> None:
-    h.issue("b")
-    h.to("queued", "a")
-    h.to("queued", "b")
-    h.to("tested", "a")
-    hold(h, "a")
-    cause = h.add(MergeRequeued(1, BASE, commit("other")), "a", "merger")
-    assert about(h) == [("a", Merge)]
-    (merge,) = due(h)
-    assert isinstance(merge, Merge)
-    assert merge.cause == cause
-    h.merged("a", 1, commit("other"))
-    assert about(h) == [("a", StartTest)], "the test of the merge before counts no more"
-
-
-# --- merge, test ---
-
-
-def test_a_merge_is_tested_in_a_session_of_its_own(h: History) -> None:
-    cause = h.to("merged")
-    name = f"a-1-land-{MERGE[:8]}"
-    assert due(h) == [StartTest("a", 1, name, MERGE, "make test", cause)]
-    h.to("test_requested")
-    assert due(h) == []
-    h.to("test_exited", code=1, ok=False, tail="E")
-    (judge,) = due(h)
-    assert isinstance(judge, JudgeTest)
-    assert (judge.base, judge.commit, judge.said.word) == (BASE, MERGE, "failed")
-
-
-def test_a_test_that_was_interrupted_is_followed_by_another(h: History) -> None:
-    h.to("test_requested")
-    h.exited("a", 1, session=h.landing("a", 1), ok=False, code=-15, ended_by="killed")
-    (start,) = due(h)
-    assert isinstance(start, StartTest)
-    assert start.session == f"a-1-land-{MERGE[:8]}-2"
-
-
-def test_the_worktree_is_not_touched_while_the_test_of_what_was_called_off_still_runs_in_it(h: History) -> None:
-    h.issue("b")
-    h.to("queued", "a")
-    h.to("queued", "b")
-    h.to("test_requested", "a")
-    session = h.landing("a", 1)
-    h.add(AttemptCancelled(1, "closed"), "a")
-    h.to("merged", "b")
-    assert due(h) == []
-    h.add(SessionExited(session, 1, -15, ok=False, seconds=1.0, ended_by="killed"), "a")
-    assert about(h) == [("b", StartTest)]
-
-
-def test_no_test_is_started_while_everything_is_being_ended(h: History) -> None:
-    h.to("merged")
-    h.add(RunStopRequested(agents=True), "run-1")
-    assert due(h) == []
-    h.run("run-2")
-    assert about(h) == [("a", StartTest)]
-
-
-def test_without_a_test_command_there_is_nothing_to_judge_and_it_lands(h: History) -> None:
-    h.run("run-2", test="")
-    cause = h.to("merged")
-    assert due(h) == [JudgeTest("a", 1, BASE, MERGE, "", Verdict("none"), cause)]
-    h.to("tested", verdict="none")
-    assert about(h) == [("a", Land)]
-
-
-def test_what_did_not_pass_does_not_land(h: History) -> None:
-    h.to("tested", verdict="failed")
-    assert due(h) == []
-
-
-def test_a_test_that_could_not_judge_is_run_once_more_and_then_nothing_is_tested_or_landed(h: History) -> None:
-    h.to("test_exited", ok=False, code=127)
-    (first,) = due(h)
-    assert isinstance(first, JudgeTest)
-    assert not first.hold
-    h.to("tested", verdict="broken")
-    (again,) = due(h)
-    assert isinstance(again, StartTest)
-    h.exited("a", 1, session=again.session, ok=False, code=127)
-    (second,) = due(h)
-    assert isinstance(second, JudgeTest)
-    assert second.hold
-    h.add(QueueHeld("infrastructure", "missing"), "run-1")
-    h.tested("a", 1, verdict="broken")
-    assert due(h) == []
-    h.run("run-2")
-    assert about(h) == [("a", StartTest)]
-
-
-# --- doing it ---
-
-
-def branch(bench: Any, files: dict[str, str]) -> str:
-    tip = bench.repository.tip("main")
-    bench.repository.prepare("w", "swarm/kim/a-1", tip)
-    bench.repository.write("w", files)
-    secured = bench.repository.secure("w", "swarm/kim/a-1", tip, "refs/heads/swarm/kim/a-1", "Do a", "kim")
-    return str(secured.commit)
-
-
-def merge_of(tip: str) -> Merge:
-    return Merge("a", 1, "kim", "Do a", tip, "main", 1e9, "cause")
-
-
-def test_merging_is_into_the_targets_tip_and_twice_the_same(bench: Any) -> None:
-    tip = branch(bench, {"new": "1\n"})
-    base = bench.repository.commit("main", {"other": "1\n"})
-    (made,) = said(merge_of(tip), bench)
-    assert isinstance(made, MergePrepared)
-    assert made.base == base
-    assert bench.repository.files(made.commit) == {"README": "hello\n", "new": "1\n", "other": "1\n"}
-    assert said(merge_of(tip), bench) == [made]
-    assert bench.repository.tip("main") == base
-
-
-def test_what_does_not_merge_says_which_files(bench: Any) -> None:
-    tip = branch(bench, {"README": "mine\n"})
-    base = bench.repository.commit("main", {"README": "theirs\n"})
-    assert said(merge_of(tip), bench) == [MergeConflicted(1, base, ["README"])]
-
-
-def test_the_test_runs_on_exactly_the_merge_in_the_mergers_own_worktree(bench: Any) -> None:
-    tip = branch(bench, {"new": "1\n"})
-    asked = said(StartTest("a", 1, "a-1-land-1", tip, "make test", "cause"), bench)
-    assert asked == [SessionRequested("a-1-land-1", 1, "landing", 7)]
-    assert bench.repository.worktrees[f"{WORKTREES}/merger"].files == bench.repository.files(tip)
-    spec = bench.sessions.specs["a-1-land-1"]
-    assert (spec.argv[-1], spec.cwd, spec.kind) == ("make test", f"/repository/{WORKTREES}/merger", "landing")
-
-
-@pytest.mark.parametrize(
-    ("verdict", "final"),
-    [
-        (Verdict("passed"), None),
-        (Verdict("none"), None),
-        (Verdict("broken", 127, "it could not be run"), None),
-        (Verdict("failed", 1, "the tests fail", "E"), False),
-    ],
-)
-def test_what_a_test_means(bench: Any, verdict: Verdict, final: bool | None) -> None:
-    *rejected, tested = said(JudgeTest("a", 1, BASE, MERGE, "make test", verdict, "cause"), bench)
-    assert tested == MergeTested(1, BASE, MERGE, verdict.word, "make test", verdict.code, verdict.output)
-    if final is None:
-        assert rejected == []
-    else:
-        (fact,) = rejected
-        assert isinstance(fact, MergeRejected)
-        assert (fact.final, fact.output) == (final, verdict.output)
-        assert verdict.why in fact.reason
-
-
-def test_landing_moves_the_target_or_says_why_not(bench: Any) -> None:
-    tip = branch(bench, {"new": "1\n"})
-    (made,) = said(merge_of(tip), bench)
-    assert isinstance(made, MergePrepared)
-    land = Land("a", 1, "main", made.base, made.commit, "", "cause")
-    bench.repository.dirty.add("new")
-    (held,) = said(land, bench)
-    assert isinstance(held, LandingHeld)
-    assert (held.commit, held.command) == (made.commit, "git stash")
-    assert said(Land("a", 1, "main", made.base, made.commit, held.reason, "cause"), bench) == [], "said once"
-    assert said(Land("a", 1, "main", made.base, made.commit, "something else", "cause"), bench) == [held]
-    bench.repository.dirty.clear()
-    assert said(land, bench) == [MergeLanded(1, "main", made.base, made.commit)]
-    assert said(land, bench) == [MergeLanded(1, "main", made.base, made.commit)]
-    assert bench.repository.moves == [made.commit]
-
-
-def test_a_target_that_moved_sends_it_back_to_the_queue(bench: Any) -> None:
-    tip = branch(bench, {"new": "1\n"})
-    (made,) = said(merge_of(tip), bench)
-    assert isinstance(made, MergePrepared)
-    found = bench.repository.commit("main", {"other": "1\n"})
-    land = Land("a", 1, "main", made.base, made.commit, "", "cause")
-    assert said(land, bench) == [MergeRequeued(1, made.base, found)]
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        merge_of(BASE),
-        StartTest("a", 1, "s", BASE, "make test", "cause"),
-        Land("a", 1, "main", BASE, MERGE, "", "cause"),
-    ],
-)
-def test_what_git_refuses_leaves_the_queue_for_a_person(command: Command) -> None:
-    (each,) = merger.refused(command, SwarmError("git is broken", "mend git"))
-    assert (each.subject, each.cause) == ("a", "cause")
-    assert each.fact == MergeRejected(1, "git is broken", "mend git", final=True)
-
-
 def test_a_letter_to_the_merger_is_taken_note_of(h: History) -> None:
     letter = h.letter("merger")
     assert decided(merger.due(h.board(), h.now)) == [(letter, MailAcked(letter, "merger"))]
 
 
-def test_a_branch_whose_assignment_was_lost_to_a_damaged_line_does_not_hold_up_the_queue(h: History) -> None:
-    h.add(MergeQueued(1, "swarm/kim/ghost-1", commit("ghost-1")), "ghost", "merger")
-    h.to("queued", "a")
-    assert about(h) == [("a", Merge)]
+def test_a_branch_whose_assignment_was_lost_to_a_damaged_line_does_not_hold_up_the_queue() -> None:
+    queue = queue_of(1)
+    queue.add(MergeQueued(1, "swarm/kim/ghost-1", commit("ghost")), "ghost")
+    assert queue.settle().landed == ["i0"]
+
+
+# --- together ---
+
+
+def test_what_waits_is_tested_once_and_lands_as_the_tree_that_passed() -> None:
+    queue = queue_of(5).settle()
+    (stacked,), (tested,) = queue.of(BatchStacked), queue.of(BatchTested)
+    assert queue.runs == [stacked.data.commit] == queue.repository.moves
+    assert (tested.data.verdict, tested.data.gate, tested.data.run) == ("passed", "test", 1)
+    landed = [event.data for event in queue.of(MergeLanded)]
+    assert [each.own for each in landed] == stacked.data.commits
+    assert {each.batch for each in landed} == {stacked.subject}
+    assert queue.of(BatchDissolved)[0].data == BatchDissolved("landed", stacked.data.commit)
+    assert set(queue.repository.files(queue.repository.tip("main"))) == {"README", *(f"i{n}" for n in range(5))}
+
+
+def test_branches_that_touch_one_file_are_tested_apart() -> None:
+    queue = Queue(good)
+    for name in ("a", "b", "c"):
+        queue.branch(name, {"same" if name != "c" else "other": f"{name}\n"})
+    queue.round()
+    assert queue.of(BatchFormed)[0].data.members == [("a", 1), ("c", 1)]
+    assert queue.settle().landed == ["a", "c"]
+    assert queue.conflicted == ["b"]
+
+
+def test_what_is_expected_to_conflict_is_taken_alone_and_what_does_costs_no_test() -> None:
+    queue = queue_of(1)
+    until_test(queue)
+    for name in ("a", "b"):
+        queue.branch(name, {"i0" if name == "a" else "b": "mine\n"})
+    queue.add(MergePredicted(1, commit("a"), queue.repository.tip("main"), ["i0"]), "a")
+    queue.settle()
+    assert (queue.landed, queue.conflicted, len(queue.runs)) == (["i0", "b"], ["a"], 2)
+    assert [event.data.members for event in queue.of(BatchFormed)] == [[("i0", 1)], [("a", 1)], [("b", 1)]]
+
+
+def test_without_a_gate_there_is_nothing_to_judge_and_it_lands() -> None:
+    queue = Queue(good, gates=())
+    queue.branch("a", {"a": "x\n"})
+    assert (queue.settle().landed, queue.words, queue.runs) == (["a"], ["none"], [])
+
+
+def test_every_gate_has_to_pass_in_its_order_and_a_later_one_may_say_no() -> None:
+    seen: list[str] = []
+    gates = (Gate("slow", "make all", when="landing"), Gate("lint", "make lint", 5.0), Gate("own", "x", when="attempt"))
+    queue = Queue(good, gates=gates)
+    queue.branch("a", {"a": "x\n"})
+    queue.settle(lambda: seen.extend(spec.argv[-1] for spec in queue.programs.open.values()))
+    assert list(dict.fromkeys(seen)) == ["make lint", "make all"]
+    assert [event.data.gate for event in queue.of(BatchTested)] == ["lint", "slow"]
+    queue = Queue(lambda _files, run: int(run > 0), gates=gates)
+    queue.branch("a", {"a": "x\n"})
+    queue.settle()
+    assert (queue.landed, queue.words) == ([], ["passed", "failed", "failed"])
+    assert "the tests slow fail" in queue.of(MergeRejected)[0].data.reason
+
+
+# --- what fails ---
+
+
+def test_a_tree_that_fails_once_and_passes_then_has_flaked_and_lands() -> None:
+    queue = queue_of(3, lambda _files, run: int(run == 0)).settle()
+    assert (queue.landed, queue.words) == (["i0", "i1", "i2"], ["failed", "passed"])
+    (flaked,) = queue.of(GateFlaked)
+    assert (flaked.data.command, flaked.data.tree) == ("make test", queue.of(BatchStacked)[0].data.tree)
+
+
+def test_a_single_branch_is_rejected_with_the_output_after_two_runs() -> None:
+    queue = queue_of(1, unless("i0")).settle()
+    (rejected,) = queue.of(MergeRejected)
+    assert (rejected.data.reason, rejected.data.output) == ("merged, the tests fail (exit code 1)", "E")
+    assert (rejected.data.batch, rejected.data.final) == (queue.of(BatchFormed)[0].subject, False)
+    assert [event.data.run for event in queue.of(BatchTested)] == [1, 2]
+
+
+@pytest.mark.parametrize(("culprit", "runs"), [(7, 5), (0, 8)])
+def test_the_culprit_of_eight_is_found_by_halves(culprit: int, runs: int) -> None:
+    """The last: the whole twice, and a green half for each level, which lands; its own tree is known to be red. The
+    first: the whole twice, a red half for each level, the last of them twice; and two batches of those that are left.
+    """
+    queue = queue_of(8, unless(f"i{culprit}")).settle()
+    assert queue.rejected == [f"i{culprit}"]
+    assert sorted(queue.landed) == sorted({f"i{n}" for n in range(8)} - {f"i{culprit}"})
+    assert len(queue.runs) == runs
+
+
+def test_two_that_are_bad_only_together_cost_the_later_one() -> None:
+    queue = queue_of(4, lambda files, _run: int({"i0", "i3"} <= files.keys())).settle()
+    assert (queue.landed, queue.rejected) == (["i0", "i1", "i2"], ["i3"])
+
+
+def test_after_a_failure_fewer_are_tested_at_once_and_after_each_landing_more() -> None:
+    queue = queue_of(20, unless("i0"), batch_max=4).settle()
+    sizes = [len(event.data.members) for event in queue.of(BatchFormed) if not event.data.of]
+    assert sizes == [4, 2, 4, 4, 4, 4, 1]
+
+
+# --- side by side ---
+
+
+def test_batches_are_tested_side_by_side_each_on_top_of_the_one_before() -> None:
+    queue = queue_of(6, batch_max=2, parallel=3)
+    until_test(queue)
+    assert sorted(spec.cwd.rpartition("/")[2] for spec in queue.programs.open.values()) == [
+        "merger", "merger-2", "merger-3",
+    ]  # fmt: skip
+    one, two, three = (event.data for event in queue.of(BatchStacked))
+    assert (two.base, three.base) == (one.commit, two.commit)
+    queue.settle()
+    assert queue.repository.moves == [one.commit, two.commit, three.commit]
+    assert len(queue.runs) == 3
+
+
+def test_only_the_first_may_land_though_a_later_one_passed_first() -> None:
+    queue = queue_of(2, batch_max=1, parallel=2)
+    until_test(queue)
+    first = next(iter(queue.programs.open))
+    spec = queue.programs.open.pop(first)
+    queue.finish()
+    until = [queue.round() for _ in range(5)]
+    assert until
+    assert queue.landed == []
+    queue.programs.open[first] = spec
+    assert queue.settle().landed == ["i0", "i1"]
+
+
+def test_what_was_built_on_a_failed_batch_is_built_anew_and_its_test_is_ended() -> None:
+    queue = queue_of(3, unless("i0"), batch_max=1, parallel=3)
+    queue.settle()
+    assert (queue.rejected, queue.landed) == (["i0"], ["i1", "i2"])
+    reasons = [event.data.reason for event in queue.of(BatchDissolved)]
+    assert any("did not land" in reason for reason in reasons)
+
+
+# --- what goes wrong ---
+
+
+def test_what_a_person_withdraws_dissolves_its_batch_and_ends_its_test() -> None:
+    for fact in (AttemptCancelled(1, "closed"), MergeDropped(1, "not that one")):
+        queue = queue_of(2)
+        until_test(queue)
+        (session,) = queue.programs.open
+        queue.add(fact, "i1")
+        while queue.round():
+            pass
+        assert [event.data.session for event in queue.of(SessionKillRequested)] == [session]
+        queue.programs.kill(session)
+        queue.add(SessionExited(session, 1, -15, False, 1.0, ended_by="killed"), "i0")
+        assert queue.settle().landed == ["i0"]
+        assert batch_of(session) == queue.of(BatchFormed)[0].subject
+
+
+def test_two_tests_that_cannot_judge_hold_the_queue_and_are_nobodys_fault() -> None:
+    queue = queue_of(2, lambda _files, _run: 127).settle()
+    assert (queue.words, queue.rejected, queue.landed) == (["broken", "broken"], [], [])
+    (held,) = queue.of(QueueHeld)
+    assert (held.subject, held.data.kind) == ("run-1", "infrastructure")
+    assert "make test" in held.data.reason
+    assert "127" in held.data.reason
+    queue.says = good
+    queue.add(QueueResumed("mended"), "run-1")
+    assert queue.settle().landed == ["i0", "i1"]
+
+
+def test_one_test_that_cannot_judge_is_run_again_and_a_new_run_lets_the_queue_go_on() -> None:
+    queue = queue_of(1, lambda _files, run: 127 if run == 0 else 0).settle()
+    assert (queue.words, queue.landed) == (["broken", "passed"], ["i0"])
+    queue = queue_of(1, lambda _files, run: 127 if run < 2 else 0).settle()
+    assert queue.landed == []
+    queue.start()
+    assert queue.settle().landed == ["i0"]
+
+
+def test_a_test_that_went_down_with_the_machine_is_begun_anew_and_one_that_always_does_cannot_judge() -> None:
+    queue = queue_of(1)
+    for _ in range(3):
+        until_test(queue)
+        (session,) = queue.programs.open
+        queue.programs.kill(session)
+        queue.add(SessionLost(session, 1, "gone"), "i0")
+    queue.round()
+    assert queue.words == ["broken"]
+    assert queue.settle().landed == ["i0"]
+
+
+def test_no_test_is_started_while_everything_is_being_ended() -> None:
+    queue = queue_of(1)
+    queue.add(RunStopRequested(agents=True), "run-1")
+    queue.settle()
+    assert not queue.programs.open
+    queue.start()
+    assert queue.settle().landed == ["i0"]
+
+
+def test_a_target_that_moved_has_everything_stacked_anew() -> None:
+    queue = queue_of(2)
+    until_test(queue)
+    queue.repository.commit("main", {"person": "work\n"})
+    queue.settle()
+    assert queue.landed == ["i0", "i1"]
+    assert [event.data.reason for event in queue.of(BatchDissolved)] == ["the target moved", "landed"]
+    assert "person" in queue.repository.files(queue.repository.tip("main"))
+
+
+def test_a_crash_between_landing_and_saying_so_is_found_again_as_landed() -> None:
+    queue = queue_of(2)
+    until_test(queue)
+    queue.finish()
+    queue.round()
+    (land,) = merger.due(queue.board, queue.now)
+    assert isinstance(land, Land)
+    first, _ = merger.perform(land, queue.hands)
+    queue.add(first.fact, first.subject)
+    assert queue.settle().landed == ["i0", "i1"]
+    assert len(queue.repository.moves) == 1
+
+
+def test_a_landing_in_a_persons_way_lets_those_not_concerned_go_on_and_waits() -> None:
+    queue = queue_of(4)
+    queue.repository.dirty.add("i1")
+    queue.settle()
+    assert sorted(queue.landed) == ["i0", "i2", "i3"]
+    held = [event.data for event in queue.of(LandingHeld) if event.subject == "i1"]
+    assert held[-1].command == "git stash"
+    queue.branch("later", {"later": "x\n"})
+    assert queue.settle().landed[-1] == "later"
+    queue.repository.dirty.clear()
+    assert queue.settle().landed[-1] == "i1"
+
+
+def test_an_attempt_that_leaked_into_the_checkout_waits_until_a_person_says_so() -> None:
+    queue = queue_of(2)
+    queue.add(LeakDetected(1, "README changed", evidence="it ran git there"), "i0")
+    assert queue.settle().landed == ["i1"]
+    queue.add(LeakCleared(1), "i0")
+    assert queue.settle().landed == ["i1", "i0"]
+
+
+@pytest.mark.parametrize("policy", ["reopen", "skip", "stop", "resolve"])
+def test_a_conflict_ends_the_attempt_and_stop_holds_the_queue(policy: str) -> None:
+    queue = Queue(good, on_conflict=policy)
+    queue.branch("a", {"same": "a\n"})
+    queue.branch("b", {"same": "b\n"})
+    queue.branch("c", {"c": "x\n"}, priority=5)
+    queue.settle()
+    (conflict,) = queue.of(MergeConflicted)
+    assert (conflict.subject, conflict.data.files) == ("b", ["same"])
+    held = [event.data for event in queue.of(QueueHeld)]
+    if policy == "stop":
+        assert [(each.kind, each.issue) for each in held] == [("conflict", "b")]
+        assert "same" in held[0].reason
+    else:
+        assert held == []
+        assert queue.landed == ["a", "c"]
+
+
+def test_what_conflicts_with_something_that_may_not_land_is_not_told_to_conflict() -> None:
+    queue = Queue(unless("same"), batch_max=1, parallel=2)
+    queue.branch("a", {"same": "a\n"})
+    queue.branch("b", {"other": "b\n"})
+    queue.repository.commit("main", {"x": "y\n"})
+    queue.branch("c", {"same": "c\n"})
+    queue.settle()
+    assert (queue.conflicted, queue.rejected, queue.landed) == ([], ["a", "c"], ["b"])
+
+
+# --- git refuses ---
+
+
+def stack(*issues: str) -> Stack:
+    branches = tuple(Branch(issue, "kim", "x", commit(issue)) for issue in issues)
+    return Stack("b-1", tuple((issue, 1) for issue in issues), branches, "main", "", "merge", 1e9, False, "cause")
+
+
+def test_what_git_refuses_of_one_branch_leaves_the_queue_for_a_person() -> None:
+    (each,) = merger.refused(stack("a"), SwarmError("git is broken", "mend git"))
+    assert (each.subject, each.cause) == ("a", "cause")
+    assert each.fact == MergeRejected(1, "git is broken", "mend git", final=True, batch="b-1")
+
+
+def test_what_git_refuses_of_several_is_tried_with_fewer() -> None:
+    queue = queue_of(4)
+    real = queue.repository.stack
+
+    def refuse(base: str, branches: Any, *rest: Any) -> Any:
+        if any(branch.issue == "i2" for branch in branches):
+            raise GitError("bad object")
+        return real(base, branches, *rest)
+
+    vars(queue.repository)["stack"] = refuse
+    queue.settle()
+    assert sorted(queue.landed) == ["i0", "i1", "i3"]
+    assert (queue.rejected, queue.of(MergeRejected)[0].data.final) == (["i2"], True)
+
+
+def test_a_worktree_that_cannot_be_made_has_not_judged() -> None:
+    queue = queue_of(1)
+
+    def refuse(*_: Any) -> str:
+        raise GitError("No space left on device")
+
+    vars(queue.repository)["gate"] = refuse
+    queue.settle()
+    assert (queue.words, queue.rejected) == (["broken", "broken"], [])
+    assert "No space left" in queue.of(QueueHeld)[0].data.reason
+
+
+# --- after the landing ---
+
+
+def test_what_landed_is_validated_before_the_next_lands() -> None:
+    queue = queue_of(2, batch_max=1, validate="make check")
+    queue.settle()
+    order = [event.type for event in queue.events if event.type in ("merge.landed", "validation.finished")]
+    assert order == ["merge.landed", "validation.finished"] * 2
+    said = queue.of(ValidationFinished)[0].data
+    assert (said.commit, said.verdict, said.command) == (queue.repository.moves[0], "passed", "make check")
+
+
+@pytest.mark.parametrize(("mode", "count"), [("merge", 1), ("merge", 3), ("squash", 3), ("rebase", 2)])
+def test_what_the_validation_does_not_accept_is_taken_out_again_and_its_issues_reopened(mode: str, count: int) -> None:
+    queue = queue_of(count, validate="make check", rollback=True, mode=mode)
+    before = queue.repository.files(queue.repository.tip("main"))
+    until_test(queue)
+    queue.finish()
+    queue.says = lambda _files, _run: 1
+    queue.settle()
+    assert queue.repository.files(queue.repository.tip("main")) == before
+    names = [f"i{n}" for n in range(count)]
+    assert (queue.issues(MergeReverted), queue.issues(IssueReopened)) == (names, names)
+    assert "make check" in queue.of(IssueReopened)[0].data.reason
+
+
+def test_without_rollback_a_failed_validation_is_only_said() -> None:
+    queue = queue_of(2, batch_max=1, validate="make check")
+    until_test(queue)
+    queue.finish()
+    queue.says = lambda _files, run: int(run == 1)
+    queue.settle()
+    assert (queue.landed, queue.of(MergeReverted)) == (["i0", "i1"], [])
+    assert [event.data.verdict for event in queue.of(ValidationFinished)] == ["failed", "passed"]
+
+
+def test_a_validation_that_cannot_judge_twice_holds_the_queue() -> None:
+    queue = queue_of(2, lambda _files, run: 126 if 0 < run < 3 else 0, batch_max=1, validate="make check")
+    queue.settle()
+    assert (queue.landed, queue.of(QueueHeld)[0].data.kind) == (["i0"], "infrastructure")
+    queue.add(QueueResumed(), "run-1")
+    assert queue.settle().landed == ["i0", "i1"]
+
+
+def test_what_landed_before_there_was_a_validation_is_not_looked_at() -> None:
+    queue = queue_of(1).settle()
+    replaced(queue, validate="make check")
+    queue.start()
+    assert merger.due(queue.board, queue.now) == []
+
+
+# --- predictions ---
+
+
+def test_what_waits_is_predicted_once_and_again_when_the_target_has_moved() -> None:
+    queue = queue_of(1)
+    until_test(queue)
+    queue.branch("a", {"a": "x\n"})
+    due = [command for command in merger.due(queue.board, queue.now) if not isinstance(command, Decide)]
+    assert [type(command) for command in due] == [Predict]
+    queue.round()
+    assert merger.due(queue.board, queue.now) == []
+    assert queue.of(MergePredicted)[0].data.base == queue.repository.tip("main")

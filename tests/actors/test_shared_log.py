@@ -7,7 +7,7 @@ import pytest
 from swarm.actors import attempts, builder, coordinator, merger, nodes, scout, watchdog
 from swarm.actors.command import Command, Decide
 from swarm.actors.coordinator import Share
-from swarm.actors.merger import Land
+from swarm.actors.landing import Land, Landing
 from swarm.eventlog.events import (
     AttemptCancelled,
     AttemptRetried,
@@ -47,9 +47,16 @@ class Shared(History):
         return self.add(fact, issue, "carrier")
 
     def walk(self, stage: str, issue: str = "a", attempt: int = 1, node: str = HERE, lease: str = "") -> str:
-        """An attempt of that node gets so far."""
+        """An attempt of that node gets so far; that node writes it down."""
+        ours, self._minter = self._minter, self.minter(node)
         self.to("assigned", issue, attempt, node=node, lease=lease, agent=f"builder-1-{node}")
-        return self.to(stage, issue, attempt) if stage != "assigned" else self.events[-1].id
+        last = self.to(stage, issue, attempt) if stage != "assigned" else self.events[-1].id
+        self._minter = ours
+        return last
+
+    def minter(self, node: str) -> Minter:
+        """What makes that node's ids."""
+        return Minter(node_bits(node), lambda: self.now, lambda: len(self.events))
 
 
 @pytest.fixture
@@ -78,6 +85,11 @@ def cancelled(h: History) -> list[tuple[str, Fact]]:
 
 def lands(h: History, now: float = 0.0) -> list[Land]:
     return [command for command in merger.due(h.board(), now or h.now) if isinstance(command, Land)]
+
+
+def landing(h: History) -> list[str]:
+    """The issues that are to land."""
+    return [one.issue for land in lands(h) for one in land.members]
 
 
 # --- beginning ------------------------------------------------------------------------------------
@@ -241,7 +253,7 @@ def test_another_nodes_failure_is_its_own_to_judge(h: Shared) -> None:
 def test_another_nodes_branch_does_not_hold_up_the_queue(h: Shared) -> None:
     h.walk("queued", "a", node=THERE, lease=h.lease("a", THERE))
     h.walk("tested", "b", lease=h.lease("b"))
-    assert [land.issue for land in lands(h)] == ["b"]
+    assert landing(h) == ["b"]
 
 
 def test_another_nodes_wish_to_stop_is_not_ours(h: Shared) -> None:
@@ -267,7 +279,7 @@ def test_the_accounts_are_read_for_what_is_at_work_here(h: Shared) -> None:
 @pytest.mark.parametrize(("author", "answers"), [(HERE, True), (THERE, False)])
 def test_letters_are_answered_where_they_were_written(h: Shared, author: str, answers: bool) -> None:
     """Else a person would get each word of a blocked agent from every node."""
-    h._minter = Minter(node_bits(author), lambda: h.now, lambda: 1)
+    h._minter = h.minter(author)
     letter = h.letter("coordinator", "merger", "watchdog", "agent-gone", source="agent/kim", kind="blocked")
     for actor in (coordinator, merger, watchdog):
         acked = [fact for _, fact in decided(actor.due(h.board(), h.now)) if isinstance(fact, MailAcked)]
@@ -291,10 +303,10 @@ def test_landing_needs_the_lease_and_carries_it(h: Shared) -> None:
     lease = h.lease("a", until=until)
     h.walk("tested", "a", lease=lease)
     (land,) = lands(h)
-    assert (land.lease, land.until) == (lease, until)
-    assert lands(h, land.until) == [], "it has run out"
+    assert (land.members[0].lease, land.members[0].until) == (lease, until)
+    assert lands(h, until) == [], "it has run out"
     longer = h.lease("a", after=lease, until=h.now + 2 * HOUR)
-    assert [land.lease for land in lands(h, land.until)] == [longer], "it was prolonged"
+    assert [land.members[0].lease for land in lands(h, until)] == [longer], "it was prolonged"
 
 
 def test_a_stale_lease_does_not_land(h: Shared) -> None:
@@ -309,7 +321,9 @@ def test_a_stale_lease_does_not_land(h: Shared) -> None:
 def test_one_that_waits_for_its_lease_does_not_hold_up_the_others(h: Shared) -> None:
     h.walk("tested", "a", lease=h.lease("a", until=h.now + 1))
     h.walk("tested", "b", lease=h.lease("b"))
-    assert [land.issue for land in lands(h)] == ["b"]
+    for batch, dissolved in decided(merger.due(h.board(), h.now)):
+        h.add(dissolved, batch, "merger")
+    assert landing(h) == ["b"]
 
 
 def test_what_began_before_the_log_was_shared_lands_once_it_is_leased(h: Shared) -> None:
@@ -317,14 +331,14 @@ def test_what_began_before_the_log_was_shared_lands_once_it_is_leased(h: Shared)
     assert lands(h) == []
     assert "a" in wanted(h)
     lease = h.lease("a")
-    assert [land.lease for land in lands(h)] == [lease]
+    assert [land.members[0].lease for land in lands(h)] == [lease]
 
 
 def test_where_sharing_was_switched_off_only_what_another_node_took_over_does_not_land(h: Shared) -> None:
     lease = h.lease("a")
     h.walk("tested", "a", lease=lease)
     h.run("run-2", node=HERE)
-    assert [land.lease for land in lands(h, h.now + 2 * HOUR)] == [""]
+    assert [land.members[0].lease for land in lands(h, h.now + 2 * HOUR)] == [""]
     h.lease("a", THERE, after=lease)
     assert lands(h) == []
 
@@ -346,12 +360,12 @@ def test_a_landing_whose_lease_ran_out_while_it_waited_is_not_done(bench: Any) -
     base = bench.repository.tip("main")
     bench.repository.prepare("w", "swarm/kim/a-1", base)
     tip = bench.repository.commit("swarm/kim/a-1", {"new": "1\n"})
-    land = Land("a", 1, "main", base, tip, "", "cause", "lease", 7.0)
+    land = Land("b-1", "main", base, tip, (Landing("a", 1, tip, "lease", 7.0),), "cause")
     assert merger.perform(land, hands) == []
     assert bench.repository.moves == []
     carrier.late = False
     (said,) = merger.perform(land, hands)
-    assert said.fact == MergeLanded(1, "main", base, tip, "lease")
+    assert said.fact == MergeLanded(1, "main", base, tip, "lease", "b-1", tip)
 
 
 # --- coming to rest -------------------------------------------------------------------------------

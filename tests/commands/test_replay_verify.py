@@ -99,16 +99,16 @@ def test_another_decision_is_shown_beside_todays_with_the_state_the_rule_and_the
 
 
 def test_a_decision_that_is_not_due_any_more_is_told_with_the_rule_that_would_make_it(swarm: Any, write: Any) -> None:
-    found = write("merge.landed", 0, gone)
+    found = write("findings.reported", 0, gone)
     closed = next(
         line
         for line in found
-        if line["type"] == "issue.closed" and line["subject"] == of(found, "merge.landed")["subject"]
+        if line["type"] == "issue.closed" and line["subject"] == of(found, "findings.reported")["subject"]
     )
     result = swarm("replay", "--verify")
     assert result.code == 1
     told = headings(result.out)
-    assert told["recorded"][0].startswith(f"{closed['subject']}  issue.closed  done: landed as ")
+    assert told["recorded"][0].startswith(f"{closed['subject']}  issue.closed  done: answered")
     assert told["today"] == ["nothing more"]
     assert told["reason"][0] == "today's coordinator does not find the recorded one due"
     assert told["reason"][1].startswith("it decides such in _close (actors/coordinator.py:")

@@ -14,6 +14,8 @@ from swarm.eventlog.events import (
     AgentInterrupted,
     AgentNudged,
     AttemptRetried,
+    BatchFormed,
+    BatchTested,
     CheckoutSeen,
     FindingsReported,
     GateFinished,
@@ -32,9 +34,13 @@ from swarm.eventlog.events import (
     MailDeadLettered,
     MailDelivered,
     MailSent,
+    MergeDropped,
     MergeLanded,
+    MergePrepared,
     MergeQueued,
+    MergeReverted,
     MergeTested,
+    QueueHeld,
     QuotaProbed,
     QuotaResumed,
     RunStopped,
@@ -51,9 +57,10 @@ from swarm.eventlog.tail import read_all
 from swarm.eventlog.verify import Report, verify
 
 from driver import WORKS, driver
-from history import BASE, History, commit
+from history import BASE, History, batch, commit
 from soak import amount
 
+MERGE = commit(f"merge of a-1 into {BASE}")
 OTHER = "00000000-03e8-7000-aaf3-7fffffffffff"
 
 
@@ -98,8 +105,9 @@ def run() -> list[Event[Any]]:
         ("work.secured", "of attempt 1 of a was never secured"),
         ("gate.finished", "attempt 1 of a has no passed gate on"),
         ("merge.queued", "attempt 1 of a was never queued"),
-        ("merge.prepared", "attempt 1 of a was not merged to"),
-        ("merge.tested", "attempt 1 of a has no passed test of"),
+        ("batch.formed", "was never formed"),
+        ("batch.stacked", "was not stacked on"),
+        ("batch.tested", "has no passed test of"),
         ("merge.landed", "has not landed for a"),
         ("work.rejected", "attempt 1 of b has not failed"),
         ("mail.sent", "is not in the log"),
@@ -144,9 +152,12 @@ def generation(h: History) -> str:
         ("exited", MergeQueued(1, "b", commit("a-1")), "has no passed gate"),
         ("secured", GateFinished(1, commit("other"), "passed"), "was never secured"),
         ("secured", WorktreeRemoved(1, "w", commit("other")), "was never secured"),
-        ("merged", MergeLanded(1, "main", BASE, commit(f"merge of a-1 into {BASE}")), "has no passed test"),
-        ("merged", MergeTested(1, BASE, commit("other"), "passed"), "was not merged to"),
-        ("tested", MergeLanded(1, "main", "0" * 40, commit(f"merge of a-1 into {BASE}")), "has no passed test"),
+        ("stacked", MergeLanded(1, "main", BASE, MERGE, batch=batch("a"), own=MERGE), "has no passed test"),
+        ("tested", MergeLanded(1, "main", "0" * 40, MERGE, batch=batch("a"), own=MERGE), "has no passed test"),
+        ("tested", MergeLanded(1, "main", BASE, MERGE), "has no passed test"),
+        ("tested", MergeReverted(1, "main", MERGE, BASE), "has not landed for a"),
+        ("gated", MergeDropped(1), "was never queued"),
+        ("queued", QueueHeld("person", "no"), "the run a never started"),
         ("gated", AttemptRetried(1, "bad"), "attempt 1 of a has not failed"),
         ("assigned", IssueHeld("", "stuck", 2), "attempt 2 of a was never assigned"),
         ("assigned", IssueTaken("no id", "pat"), "its generation no id is not in the log"),
@@ -162,6 +173,32 @@ def test_what_rests_on_nothing_is_found(folder: str, h: History, stage: str, fac
     assert errors(folder, h) == []
     h.add(fact, "a", "builder")
     assert [words in error for error in errors(folder, h)] == [True]
+
+
+def test_what_a_batch_rests_on_is_looked_for(folder: str, h: History) -> None:
+    h.to("queued")
+    h.add(BatchFormed([("a", 1), ("ghost", 1)], after="b-0", of="b-1"), batch("a"), "merger")
+    found = errors(folder, h)
+    for words in ("attempt 1 of ghost was never queued", "the batch b-0 was never", "the batch b-1 was never"):
+        assert any(words in error for error in found), found
+    other = History()
+    other.run()
+    other.issue("a")
+    other.to("formed")
+    assert errors(folder, other) == []
+    other.add(BatchTested(BASE, commit("other"), "t", "passed"), batch("a"), "merger")
+    assert ["was not stacked on" in error for error in errors(folder, other)] == [True]
+    other.add(BatchFormed([("a", 1)]), batch("a"), "merger")
+    assert any("was formed twice" in error for error in errors(folder, other))
+
+
+def test_until_0_3_a_landing_rests_on_its_own_test(folder: str, h: History) -> None:
+    h.to("queued")
+    for fact in (
+        MergePrepared(1, BASE, MERGE, "t"), MergeTested(1, BASE, MERGE, "passed"), MergeLanded(1, "main", BASE, MERGE)
+    ):  # fmt: skip
+        h.add(fact, "a", "merger")
+    assert errors(folder, h) == []
 
 
 @pytest.mark.parametrize("verdict", ["failed", "broken"])
@@ -182,7 +219,8 @@ def test_without_a_test_command_nothing_is_missed(folder: str, h: History) -> No
     h.to("secured")
     h.add(GateFinished(1, commit("a-1"), "none"), "a", "builder")
     h.queued("a", 1)
-    h.merged("a", 1)
+    h.formed("a", 1)
+    h.stacked("a", 1)
     h.tested("a", 1, "none")
     landed = h.landed("a", 1)
     h.add(IssueClosed(generation(h), "landed", h.events[-1].data.commit), "a", "coordinator", landed)

@@ -29,7 +29,7 @@ def test_the_gate_ran_on_the_commit_that_landed_and_on_the_attempts_own(stage: S
     gated = stage.events("gate.finished")[0].data.commit
     seen = {path.name: path.read_text().strip() for path in stage.root.glob("seen-*")}
     assert seen[f"seen-{issue}-1-gate"] == gated
-    assert seen[f"seen-{issue}-1-land-{landed[:8]}"] == landed
+    assert seen[f"seen-{stage.events('merge.landed')[0].data.batch}-test-1"] == landed
     assert stage.git("rev-parse", "main") == landed
 
 

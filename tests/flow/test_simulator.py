@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from swarm.actors import attempts, builder, merger
+from swarm.actors import attempts, builder, landing, merger, validation
 from swarm.actors.command import Command, Decide, Said
 from swarm.actors.hands import Hands
 from swarm.actors.ledger import Ledger
@@ -22,7 +22,7 @@ from swarm.actors.shell import Actor
 from swarm.actors.system import ACTORS
 from swarm.eventlog.errors import SwarmError
 from swarm.eventlog.files import Draft, Log
-from swarm.projections import Board, merges, runs
+from swarm.projections import Board, batches, runs
 from swarm.world import Landed, Moved, Refused
 
 from simulator import LIVENESS, SAFETY, Simulation, main
@@ -57,7 +57,7 @@ def test_once_the_faults_stop_everything_ends(first: int) -> None:
 
 def test_the_stories_come_to_what_they_are_about() -> None:
     seen: Counter[str] = Counter()
-    for seed in range(90):
+    for seed in range(100):
         run = simulate(seed, LIVENESS)
         seen.update(event.type for event in run.audit.events.values())
         seen.update({"torn line": run.audit.torn, "move of the target": len(run.audit.moves)})
@@ -65,13 +65,14 @@ def test_the_stories_come_to_what_they_are_about() -> None:
         for what in ("power is lost", "disk is full", "comes twice", "raises", "in the midst", "ran too long"):
             seen[what] += sum(what in line for line in words)
     wanted = {
-        *("merge.landed", "merge.requeued", "queue.held", "session.lost", "session.kill_requested", "run.stopped"),
+        *("merge.landed", "batch.dissolved", "session.lost", "session.kill_requested", "run.stopped"),
         *("attempt.retried", "attempt.cancelled", "issue.held", "actor.crashed", "findings.reported"),
         "agent.nudged",
         *("mail.dead_lettered", "mail.delivered", "mail.acked", "torn line", "move of the target"),
         *("power is lost", "disk is full", "comes twice", "raises", "in the midst", "ran too long"),
     }
     assert {what: seen[what] for what in wanted if seen[what] < 3} == {}
+    assert all(seen[what] for what in ("merge.conflicted", "merge.rejected", "queue.held"))
 
 
 def test_a_seed_gives_the_same_log_to_the_byte_in_any_process() -> None:
@@ -112,16 +113,16 @@ class Planted:
 
 
 class Untested(Planted):
-    """A merger that lands what it merged, and tests nothing."""
+    """A merger that lands what it stacked, and tests nothing."""
 
     def due(self, board: Board, now: float) -> list[Command]:
         found, settings = super().due(board, now), board[runs.State].settings
-        for merge in board[merges.State].queue():
-            if settings and merge.prepared and not merge.tested:
-                landing = merger.Land(
-                    merge.issue, merge.attempt, settings.target, merge.prepared.base, merge.prepared.commit, "", "",
-                )  # fmt: skip
-                found = [*[c for c in found if not isinstance(c, merger.StartTest)], landing]
+        for batch in board[batches.State].open():
+            if settings and batch.stacked and not batch.tests:
+                shares = tuple(landing.Landing(*member, own) for member, own in batch.owns.items())
+                stacked = batch.stacked
+                land = landing.Land(batch.id, settings.target, stacked.base, stacked.commit, shares, "")
+                found = [*[c for c in found if not isinstance(c, validation.Start)], land]
         return found
 
 
@@ -188,7 +189,7 @@ def staff(wrong: Planted) -> tuple[Actor, ...]:
 PLANTED: dict[str, tuple[str, dict[str, Any]]] = {
     "a merger that lands untested": (SAFETY, {"actors": staff(Untested(merger))}),
     "a builder that removes before it secures": (SAFETY, {"actors": staff(Impatient(builder))}),
-    "actors that a kill can leave stuck": (LIVENESS, {"actors": tuple(map(Backwards, ACTORS))}),
+    "actors that say first what is not enough alone": (LIVENESS, {"actors": tuple(map(Backwards, ACTORS))}),
     "a builder that never judges a test": (LIVENESS, {"actors": staff(Forgetful(builder))}),
     "a ledger that does not ask again": (SAFETY, {"ledger": Hasty}),
     "a log that does not heal": (SAFETY, {"log": Glueing}),

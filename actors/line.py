@@ -1,0 +1,280 @@
+"""The line of open batches: what stands in it no longer, what is to join it, and the next step of each.
+
+Rule: pure. Only the first of the line may land, be called red, or be parted; what was built on one that failed is built
+anew. Changes of the line come before steps: who acts, acts on a line that stands.
+"""
+
+from collections.abc import Iterator
+
+from ..eventlog.events import (
+    BatchDissolved,
+    BatchFormed,
+    BatchStacked,
+    BatchTested,
+    LandingHeld,
+    MergeLanded,
+    MergePredicted,
+    MergeQueued,
+    MergeRejected,
+    RunStarted,
+)
+from ..eventlog.ids import time_of
+from ..projections import Board, agents, batches, happened, issues, merges, runs
+from ..world import Branch
+from . import gates, queue, stacks, validation
+from .command import Command, Decide
+from .landing import JudgeTest, Land, Landing, Predict, Stack
+from .validation import Start
+
+PREDICTED = 4
+"""So many merges are predicted in one round."""
+
+
+class Line:
+    """One look at it: `waiting` are our attempts that have not landed nor ended, `line` the open batches, each
+    on top of the one before, without those that only a person's checkout keeps from landing (`aside`).
+    """
+
+    def __init__(self, board: Board, settings: RunStarted, now: float) -> None:
+        self.board, self.settings, self.now = board, settings, now
+        self.state, self.known = board[batches.State], board[merges.State].all
+        self.run = board[runs.State].current
+        self.waiting = queue.attempts(board)
+        self.open = self.state.open()
+        self.outlooks = {one.id: stacks.outlook(board, settings, one) for one in self.open if one.stacked}
+        self.aside = [one for one in self.open if len(one.members) == 1 and self._held(one) and self._is_first(one)]
+        self.line = [one for one in self.open if one not in self.aside]
+
+    # --- what no longer stands ---
+
+    def changes(self) -> Iterator[Decide]:
+        """Batches that end, or are parted; a branch that is rejected; the batch that is formed next."""
+        found = [*self._hold(), *(change for batch in self.open for change in self._change(batch))]
+        yield from found or self._form()
+
+    def _hold(self) -> Iterator[Decide]:
+        """Two commands, one after the other, could not judge: no branch's fault, and for a person to mend."""
+        said = stacks.broken_twice(self.board)
+        if said and self.run and not self.run.held:
+            batch = self.state.all[said.subject]
+            issue = batch.formed.members[0][0] if batch.formed and batch.formed.members else ""
+            why = f"the test command could not judge (exit code {said.data.code})"
+            verdict = gates.Verdict(gates.BROKEN, said.data.code, said.data.output if not said.data.code else why)
+            yield Decide(self.run.id, gates.hold(issue, said.data.command, verdict), said.id)
+
+    def _change(self, batch: batches.Batch) -> Iterator[Decide]:
+        over = self._over(batch)
+        if over:
+            yield Decide(batch.id, *over)
+        elif batch.stacked and self._is_first(batch) and not self._landed(batch):
+            look = self.outlooks[batch.id]
+            if look.word == stacks.RED and look.why:
+                test = look.why.data
+                name = f" {look.gate.name}" if look.gate and look.gate.name != "test" else ""
+                why = f"merged, the tests{name} fail (exit code {test.code})"
+                yield from self._part(batch, why, True, look.why.id) or self._reject(batch, why, test, look.why.id)
+            elif look.word == stacks.GREEN and self._held(batch):
+                yield from self._part(batch, "git would not let all of it land at once", False, self._cause(batch))
+
+    def _over(self, batch: batches.Batch) -> tuple[BatchDissolved, str] | None:
+        """Why nothing more comes of it, and the event that made it so; None if something may."""
+        stacked, left = batch.stacked, [member for member in batch.members if member in self.waiting]
+        landed = self._landed(batch)
+        if landed and stacked:
+            said = BatchDissolved("landed", stacked.commit)
+            return (said, max(happened(merge.latest, MergeLanded) for merge in landed)) if not left else None
+        formed, cause = batch.formed, self._cause(batch)
+        gone = [member for member in batch.members if member not in left]
+        if gone:
+            latest = [self.known[member].latest for member in gone if member in self.known]
+            ends = [event for each in latest for kind, event in each.items() if kind in agents.ENDS]
+            rejected = any(isinstance(event.data, MergeRejected) for event in ends)
+            reason = f"{gone[0][0]} {'was rejected' if rejected else 'is not to land any more'}"
+            return BatchDissolved(reason, failed=rejected), max((event.id for event in ends), default=cause)
+        for issue, attempt in left:
+            if not queue.may_land(self.board, self.settings, self.waiting[issue, attempt], self.now)[0]:
+                return BatchDissolved(f"{issue} may not land now"), cause
+        before = self.state.all.get(formed.after) if formed and formed.after else None
+        if formed and formed.after and not (before and (before.open or before.landed)):
+            ended = happened(before.latest, BatchDissolved) if before else cause
+            return BatchDissolved(f"{formed.after} did not land"), ended
+        if before in self.aside:
+            return BatchDissolved(f"git would not let {formed.after if formed else ''} land yet"), cause
+        if stacked and self._is_first(batch):
+            seen, tip = self.state.tip()
+            if not left:
+                return BatchDissolved("nothing of it merges"), cause
+            if tip != stacked.base and seen > happened(batch.latest, BatchStacked):
+                return BatchDissolved("the target moved"), seen
+        return None
+
+    def _part(self, batch: batches.Batch, why: str, failed: bool, cause: str) -> list[Decide]:
+        """The two halves of several, and the end of the whole."""
+        if len(batch.members) < 2:
+            return []
+        found = [
+            Decide(name, formed, cause)
+            for name, formed in queue.halves(self.board, batch, self._slot(batch))
+            if name not in self.state.all
+        ]
+        return [*found, Decide(batch.id, BatchDissolved(f"{why}: its halves are tested", failed=failed), cause)]
+
+    @staticmethod
+    def _reject(batch: batches.Batch, why: str, test: BatchTested, cause: str) -> list[Decide]:
+        """The one that is left: everything before it is good."""
+        return [
+            Decide(issue, MergeRejected(attempt=attempt, reason=why, output=test.output, batch=batch.id), cause)
+            for issue, attempt in batch.members
+        ]
+
+    def _form(self) -> Iterator[Decide]:
+        """The next batch, where the last of the line may be built upon."""
+        last = self.line[-1] if self.line else None
+        if self._stopped() or len(self.line) >= self.settings.merge.parallel or (last and not self._bears(last)):
+            return
+        found = queue.next_batch(self.board, self.settings, self.now, last.id if last else "", self._slot())
+        if found:
+            yield Decide(*found)
+
+    def _bears(self, batch: batches.Batch) -> bool:
+        look = self.outlooks.get(batch.id)
+        return bool(look and batch.members and look.word != stacks.RED and not look.failed)
+
+    # --- what is to be done ---
+
+    def steps(self) -> list[Command]:
+        """What tests have said is told. Unless the queue is held: the next step of each batch, and predictions."""
+        found: list[Command] = []
+        taken = stacks.busy_slots(self.board)
+        found += self._validate(taken)
+        for place, batch in enumerate(self.line):
+            look = self.outlooks.get(batch.id)
+            if look is None:
+                found += [] if self._stopped() else self._stack(batch)
+            elif look.word == stacks.UNKNOWN and batch.members and (not look.failed or self._is_first(batch)):
+                may = place < self.settings.merge.parallel and self._slot_of(batch) not in taken
+                found += self._test(batch, look, may and not self._idle())
+            if look and look.word == stacks.UNKNOWN:
+                taken.add(self._slot_of(batch))
+        if not self._stopped():
+            found += [] if validation.pending(self.board) else self._land()
+            found += self._predict()
+        return found
+
+    def _validate(self, taken: set[int]) -> Iterator[Command]:
+        """Of what landed last: it comes before other tests, for the next landing waits for it."""
+        slot = self._slot_of(self.state.last_landed())
+        step = validation.due(self.board, self.settings, slot not in taken and not self._idle())
+        if isinstance(step, Start):
+            taken.add(slot)
+        if step and (not self._stopped() or isinstance(step, validation.JudgeValidation)):
+            yield step
+
+    def _stack(self, batch: batches.Batch) -> Iterator[Stack]:
+        before = None if self._is_first(batch) else self.state.all[batch.formed.after] if batch.formed else None
+        if before and before.stacked is None:
+            return
+        policy, cause = self.settings.merge, happened(batch.latest, BatchFormed)
+        yield Stack(
+            batch.id,
+            tuple(batch.members),
+            tuple(self._branch(member) for member in batch.members),
+            self.settings.target,
+            before.stacked.commit if before and before.stacked else "",
+            policy.mode,
+            time_of(cause),
+            policy.on_conflict == "stop",
+            cause,
+        )
+
+    def _branch(self, member: batches.Member) -> Branch:
+        merge, issue = self.known[member], self.board[issues.State].all.get(member[0])
+        title = issue.opened.title if issue and issue.opened else member[0]
+        commit = merge.queued.commit if merge.queued else ""
+        return Branch(member[0], self.waiting[member].agent, title, commit, happened(merge.latest, MergeQueued))
+
+    def _test(self, batch: batches.Batch, look: stacks.Outlook, may_start: bool) -> Iterator[Command]:
+        gate, cause = look.gate, happened(batch.latest, BatchStacked)
+        if batch.stacked is None or batch.formed is None:
+            return
+        stacked = stacks.Tree(batch.stacked.base, batch.stacked.commit, batch.stacked.tree)
+        if gate is None:
+            yield JudgeTest(batch.id, stacked, "", "", 1, gates.Verdict(gates.NONE), False, cause)
+            return
+        first = batch.members[0]
+        judged = [event.causationid for event in batch.verdicts.values()]
+        turn = stacks.turn(self.waiting[first], f"{batch.id}-{gate.name}", gate.command, judged)
+        if turn.said:
+            yield JudgeTest(batch.id, stacked, gate.name, gate.command, look.run, turn.said, look.failed, turn.cause)
+        elif turn.start and may_start:
+            slot = batch.formed.slot
+            yield Start(batch.id, turn.session, *first, stacked, slot, gate, look.run, False, self._cause(batch))
+
+    def _land(self) -> Iterator[Land]:
+        ready = [*self.aside, *(one for one in self.line[:1] if self._is_first(one))]
+        for batch in ready:
+            look = self.outlooks.get(batch.id)
+            if batch.stacked and look and look.word == stacks.GREEN:
+                members = tuple(self._share(batch, member) for member in batch.members if member in self.waiting)
+                stacked = batch.stacked
+                yield Land(batch.id, self.settings.target, stacked.base, stacked.commit, members, self._cause(batch))
+
+    def _share(self, batch: batches.Batch, member: batches.Member) -> Landing:
+        _, lease, until = queue.may_land(self.board, self.settings, self.waiting[member], self.now)
+        held = self._held(batch)
+        return Landing(*member, batch.owns[member], lease, until, held.reason if held else "")
+
+    def _predict(self) -> Iterator[Predict]:
+        """What waits is merged for a look, once it is queued and whenever the target has moved."""
+        seen, tip = self.state.tip()
+        stale = [
+            entry for entry in queue.entries(self.board, self.settings, self.now) if self._unknown(entry, seen, tip)
+        ]
+        for entry in stale[:PREDICTED]:
+            yield Predict(entry.issue, entry.attempt, entry.commit, self.settings.target, max(entry.queued, seen))
+
+    def _unknown(self, entry: queue.Entry, seen: str, tip: str) -> bool:
+        merge = self.known[entry.member]
+        known = merge.predicted
+        return known is None or (seen > happened(merge.latest, MergePredicted) and known.base != tip)
+
+    # --- questions ---
+
+    def _is_first(self, batch: batches.Batch) -> bool:
+        """Whether nothing has to land before it."""
+        before = self.state.all.get(batch.formed.after) if batch.formed and batch.formed.after else None
+        return bool(batch.formed and (not batch.formed.after or (before and before.landed)))
+
+    def _landed(self, batch: batches.Batch) -> list[merges.Merge]:
+        found = [self.known[member] for member in batch.members if member in self.known]
+        return [merge for merge in found if merge.landed and merge.landed.batch == batch.id]
+
+    def _held(self, batch: batches.Batch) -> LandingHeld | None:
+        """Why git would not let it land, once that was said of each member."""
+        commit = batch.stacked.commit if batch.stacked else ""
+        said = [self.known[member].held for member in batch.members if member in self.known]
+        found = [held for held in said if held and held.commit == commit]
+        return found[0] if found and len(found) == len(batch.members) else None
+
+    def _cause(self, batch: batches.Batch) -> str:
+        """What happened to it last."""
+        return max(
+            [happened(batch.latest, BatchFormed), happened(batch.latest, BatchStacked), *(t.id for t in batch.tests)]
+        )
+
+    def _slot_of(self, batch: batches.Batch | None) -> int:
+        return batch.formed.slot if batch and batch.formed else 1
+
+    def _slot(self, but: batches.Batch | None = None) -> int:
+        """A worktree for the next batch: one that none is to be tested in, if there is such a one."""
+        taken = {self._slot_of(one) for one in self.line}
+        free = [slot for slot in range(1, self.settings.merge.parallel + 1) if slot not in taken]
+        return free[0] if free else self._slot_of(but)
+
+    def _stopped(self) -> bool:
+        """Whether a person is to look at something first."""
+        return self.run is None or self.run.held is not None
+
+    def _idle(self) -> bool:
+        """Whether no session may be started."""
+        return self._stopped() or bool(self.run and self.run.ending)

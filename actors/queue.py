@@ -1,0 +1,159 @@
+"""Who lands next: what waits in the merge queue, in which order, how many together, and who with whom.
+
+Rule: pure, and starvation-free: whoever comes first is taken, at least alone. An entry is passed only by such as are
+more urgent and were queued at most so much later as `ageing` says, so each comes first in the end.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import msgspec
+
+from ..eventlog.events import BatchFormed, LandingHeld, MergePolicy, MergeQueued, RunStarted, WorkSecured
+from ..eventlog.ids import time_of
+from ..projections import Board, agents, batches, fact, happened, issues, merges
+from . import nodes
+
+LISTED = 200
+"""Of so many changed files or more, not all are known by name."""
+_NORMAL = 3
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What may be chosen. `queued` is the id of its queueing, `files` what it touches (None: perhaps anything). What is
+    `alone` is expected to conflict, or was refused by git before: it is not to keep others from landing.
+    """
+
+    issue: str
+    attempt: int
+    commit: str
+    queued: str
+    priority: int = _NORMAL
+    files: frozenset[str] | None = None
+    alone: bool = False
+
+    @property
+    def member(self) -> batches.Member:
+        """Its name in a batch."""
+        return self.issue, self.attempt
+
+
+def attempts(board: Board) -> dict[batches.Member, agents.Attempt]:
+    """Our attempts that wait to land, in a batch or not. (One whose assignment is damaged in the log is none.)"""
+    waiting = board[merges.State].waiting
+    ours = {(one.issue, one.number): one for one in board[agents.State].ongoing() if not one.ended}
+    return {key: one for key, one in ours.items() if key in waiting}
+
+
+def may_land(board: Board, settings: RunStarted, attempt: agents.Attempt, now: float) -> tuple[bool, str, float]:
+    """Whether nobody and nothing forbids it; under which lease, and until when (Unix time; 0: for ever)."""
+    if attempt.assigned is None or attempt.leak:
+        return False, "", 0.0
+    return nodes.may_land(board, settings, attempt.issue, attempt.assigned, now)
+
+
+def entries(board: Board, settings: RunStarted, now: float) -> list[Entry]:
+    """What may be chosen now, whoever comes first first."""
+    taken = {tuple(each) for one in board[batches.State].open() if one.formed for each in one.formed.members}
+    found = [
+        _entry(board, attempt)
+        for member, attempt in attempts(board).items()
+        if member not in taken and may_land(board, settings, attempt, now)[0]
+    ]
+    return ordered(found, settings.merge.ageing)
+
+
+def _entry(board: Board, attempt: agents.Attempt) -> Entry:
+    merge = board[merges.State].waiting[attempt.issue, attempt.number]
+    issue, secured = board[issues.State].all.get(attempt.issue), fact(attempt.latest, WorkSecured)
+    known = secured is not None and len(secured.files) < LISTED
+    return Entry(
+        attempt.issue,
+        attempt.number,
+        merge.queued.commit if merge.queued else "",
+        happened(merge.latest, MergeQueued),
+        issue.opened.priority if issue and issue.opened else _NORMAL,
+        frozenset(secured.files) if secured and known else None,
+        bool((merge.predicted and merge.predicted.files) or LandingHeld in merge.latest),
+    )
+
+
+def ordered(found: Sequence[Entry], ageing: float) -> list[Entry]:
+    """The most urgent first, then whoever was queued first; `ageing` seconds (0: it does not count) are one step.
+
+    All that wait grow older at the same pace: so the order does not depend on what time it is.
+    """
+    age = {entry: time_of(entry.queued) / ageing if ageing else 0.0 for entry in found}
+    return sorted(found, key=lambda entry: (entry.priority + age[entry], entry.queued, entry.issue, entry.attempt))
+
+
+def choose(found: Sequence[Entry], size: int) -> list[Entry]:
+    """The first of them, and up to `size` in all of those after it that go with each other."""
+    chosen = list(found[:1])
+    for entry in found[1:]:
+        if len(chosen) >= size or chosen[0].alone or chosen[0].files is None:
+            break
+        if not entry.alone and all(apart(entry, other) for other in chosen):
+            chosen.append(entry)
+    return chosen
+
+
+def apart(one: Entry, other: Entry) -> bool:
+    """Whether the two touch no file in common, as far as is known."""
+    return one.files is not None and other.files is not None and one.files.isdisjoint(other.files)
+
+
+def size(recent: Sequence[batches.Batch], most: int) -> int:
+    """How many to test together: half as many as in the last batch of the queue that failed, and twice as many for each
+    that landed since; `most` at most. `recent`: oldest first; parts of batches do not count.
+    """
+    found = most
+    for batch in recent:
+        if batch.formed is None or batch.dissolved is None or batch.formed.of:
+            continue
+        if batch.dissolved.failed:
+            found = max(1, len(batch.formed.members) // 2)
+        elif batch.landed:
+            found = min(most, 2 * found)
+    return found
+
+
+# --- batches --------------------------------------------------------------------------------------
+
+
+def named(members: Sequence[tuple[str, int, str]], after: str, of: str, since: str) -> str:
+    """The id of a batch of these (issue, attempt, commit). `since`: the newest batch before it was formed."""
+    text = "\n".join([after, of, since, *(f"{issue} {attempt} {commit}" for issue, attempt, commit in members)])
+    return f"b-{blake2b(text.encode(), digest_size=6).hexdigest()}"
+
+
+def next_batch(
+    board: Board, settings: RunStarted, now: float, after: str, slot: int
+) -> tuple[str, BatchFormed, str] | None:
+    """(id, fact, the id of the event that led to it) of the batch to form of what waits; None if nothing does."""
+    policy: MergePolicy = settings.merge
+    recent = board[batches.State].recent()
+    chosen = choose(entries(board, settings, now), size(recent, policy.batch_max))
+    if not chosen:
+        return None
+    since = happened(recent[-1].latest, BatchFormed) if recent else ""
+    name = named([(one.issue, one.attempt, one.commit) for one in chosen], after, "", since)
+    formed = BatchFormed(members=[one.member for one in chosen], after=after, slot=slot)
+    return name, formed, max(one.queued for one in chosen)
+
+
+def halves(board: Board, batch: batches.Batch, slot: int) -> list[tuple[str, BatchFormed]]:
+    """The two parts of a batch of several: the second is stacked on the first. The first is tested where the whole was,
+    the second in `slot`.
+    """
+    waiting, members = board[merges.State].all, batch.members
+    whole = batch.formed
+    commits = {key: merge.queued.commit for key in members if (merge := waiting.get(key)) and merge.queued}
+    middle = (len(members) + 1) // 2
+    found: list[tuple[str, BatchFormed]] = []
+    for part in (members[:middle], members[middle:]):
+        after = found[0][0] if found else ""
+        place = slot if found else whole.slot if whole else 1
+        name = named([(issue, n, commits.get((issue, n), "")) for issue, n in part], after, batch.id, "")
+        found.append((name, BatchFormed(members=part, after=after, of=batch.id, slot=place)))
+    return found

@@ -1,0 +1,202 @@
+"""After a landing: a command of the person's judges the target, and what it does not accept is taken out again.
+
+Rule: the last landing alone is looked at, on the very commit that landed, and nothing more lands before its verdict.
+Whether it is validated at all was decided by the settings of the run in which it landed.
+"""
+
+from ..eventlog.errors import SwarmError
+from ..eventlog.events import (
+    BatchDissolved,
+    BatchTested,
+    Gate,
+    IssueReopened,
+    MergePolicy,
+    MergeReverted,
+    QueueHeld,
+    RunStarted,
+    ValidationFinished,
+)
+from ..eventlog.ids import time_of
+from ..projections import Board, agents, batches, happened, merges, runs
+from ..world import Conflict, Landed, Refused
+from . import gates, stacks
+from .attempts import WORKTREES
+from .command import Command, Said, words
+from .hands import Hands
+
+GOOD = (gates.PASSED, gates.NONE)
+
+
+class OfBatch(Command, frozen=True):
+    """Something due for one batch: what is due for the same is done one after the other."""
+
+    batch: str
+
+    @property
+    def key(self) -> str:
+        """The batch."""
+        return self.batch
+
+
+class Start(OfBatch, frozen=True):
+    """Put the batch's commit into the Merger's worktree `slot`, and run the gate in there, for the `run`-th time; or,
+    after it `landed`, its validation. The session is one of this attempt.
+    """
+
+    session: str
+    issue: str
+    attempt: int
+    stacked: stacks.Tree
+    slot: int
+    gate: Gate
+    run: int
+    landed: bool
+    cause: str
+
+    @property
+    def key(self) -> str:
+        """The worktree: two may not begin in one."""
+        return f"slot {self.slot}"
+
+
+class JudgeValidation(OfBatch, frozen=True):
+    """Say what the ended validation means."""
+
+    commit: str
+    test: str
+    said: gates.Verdict
+    cause: str
+
+
+class Revert(OfBatch, frozen=True):
+    """Take out of the target what these commits brought, the newest first. `members`: (issue, attempt)."""
+
+    target: str
+    commits: tuple[str, ...]
+    landed: str
+    members: tuple[tuple[str, int], ...]
+    reason: str
+    when: float
+    cause: str
+
+
+def pending(board: Board) -> batches.Batch | None:
+    """The batch that landed last, if its verdict, or what follows from it, is still to come."""
+    batch = board[batches.State].last_landed()
+    policy = _policy(board, batch) if batch else None
+    if batch is None or policy is None or not policy.validate:
+        return None
+    if batch.validated is None or batch.validated.verdict == gates.BROKEN:
+        return batch
+    bad = batch.validated.verdict not in GOOD and policy.rollback
+    return batch if bad and _left(board, batch) else None
+
+
+def _policy(board: Board, batch: batches.Batch) -> MergePolicy | None:
+    run = board[runs.State].runs.get(batch.latest[BatchDissolved].correlationid)
+    return run.started.merge if run and run.started else None
+
+
+def _left(board: Board, batch: batches.Batch) -> list[batches.Member]:
+    """What landed with it and was not reverted yet."""
+    known = board[merges.State].all
+    found = {member: known[member].latest for member in batch.members if member in known}
+    return [member for member, latest in found.items() if known[member].landed and MergeReverted not in latest]
+
+
+def due(board: Board, settings: RunStarted, free: bool) -> Command | None:
+    """The next step of the last landing's validation. `free`: a session may be started in its worktree."""
+    batch, formed = (found := pending(board)), found.formed if found else None
+    policy = _policy(board, batch) if batch else None
+    if batch is None or formed is None or batch.stacked is None or policy is None:
+        return None
+    landed = batch.stacked.commit
+    if batch.validated and batch.validated.verdict != gates.BROKEN:
+        return _revert(board, settings, batch)
+    issue, attempt = formed.members[0]
+    owner = board[agents.State].attempts.get((issue, attempt))
+    if owner is None:
+        return None
+    judged = [event.causationid for event in batch.verdicts.values()]
+    turn = stacks.turn(owner, f"{batch.id}-validate", policy.validate, judged)
+    if turn.said:
+        return JudgeValidation(batch.id, landed, policy.validate, turn.said, turn.cause)
+    if not turn.start or not free:
+        return None
+    cause, gate = happened(batch.latest, BatchDissolved), Gate("validate", policy.validate, timeout=0.0)
+    stacked = stacks.Tree(batch.stacked.base, landed, batch.stacked.tree)
+    return Start(batch.id, turn.session, issue, attempt, stacked, formed.slot, gate, 1, True, cause)
+
+
+def _revert(board: Board, settings: RunStarted, batch: batches.Batch) -> Revert | None:
+    stacked, said = batch.stacked, batch.validated
+    if stacked is None or said is None:
+        return None
+    cause = max(id_ for id_, event in batch.verdicts.items() if isinstance(event.data, ValidationFinished))
+    owns = list(dict.fromkeys(reversed(batch.owns.values())))
+    commits = (stacked.commit,) if stacked.commit not in owns else tuple(owns)
+    reason = f"the target did not pass its validation after this landed (exit code {said.code}): {said.command}"
+    members = tuple(_left(board, batch))
+    return Revert(batch.id, settings.target, commits, stacked.commit, members, reason, time_of(cause), cause)
+
+
+def perform(command: Command, hands: Hands) -> list[Said]:
+    """Do it."""
+    match command:
+        case Start():
+            return _start(command, hands)
+        case JudgeValidation():
+            verdict = command.said
+            said = ValidationFinished(command.commit, verdict.word, command.test, verdict.code, verdict.output)
+            return [Said(command.batch, said, command.cause)]
+        case Revert():
+            return _take_out(command, hands)
+    raise TypeError(f"a validation has no hands for {command}")
+
+
+def _start(command: Start, hands: Hands) -> list[Said]:
+    name = f"{WORKTREES}/merger" + (f"-{command.slot}" if command.slot > 1 else "")
+    path, gate = f"{hands.root}/{name}", command.gate
+    if not hands.sessions.running(command.session):  # else it was started before a crash, and works in there
+        path = hands.repository.gate(name, command.stacked.commit)
+    kind = "validation" if command.landed else "landing"
+    where = (command.session, command.issue, command.attempt, kind)
+    return [gates.start(hands, gates.spec(hands, gate.command, *where, path, command.cause, gate.timeout))]
+
+
+def _take_out(command: Revert, hands: Hands) -> list[Said]:
+    repository, base = hands.repository, hands.repository.tip(command.target)
+    tip, author = base, hands.author("merger")
+    for commit in command.commits:
+        message = f"Revert {commit[:12]}\n\n{command.reason}\n"
+        result = repository.revert(tip, commit, message, author, command.when)
+        if isinstance(result, Conflict):
+            return _stuck(command, hands, f"what landed since touches the same lines in {', '.join(result.files)}")
+        tip = result.commit
+    done = repository.land(command.target, base, tip)
+    if isinstance(done, Refused):
+        return _stuck(command, hands, f"{done.reason}; by hand: {done.command}")
+    said: list[Said] = []
+    for issue, attempt in command.members if isinstance(done, Landed) else ():
+        own = MergeReverted(attempt, command.target, command.landed, tip, command.reason)
+        said += [Said(issue, IssueReopened(command.reason), command.cause), Said(issue, own, command.cause)]
+    return said
+
+
+def _stuck(command: Revert, hands: Hands, why: str) -> list[Said]:
+    """Nothing more may land on a target that is known to be bad."""
+    reason = f"{command.landed[:12]} did not pass its validation and cannot be reverted: {why}"
+    return [Said(hands.run, QueueHeld(kind="conflict", reason=reason), command.cause)]
+
+
+def refused(command: Command, error: SwarmError) -> list[Said]:
+    """Git would not: what could not be begun has not judged."""
+    if not isinstance(command, Start):
+        return []
+    gate, output, stacked = command.gate, words(error), command.stacked
+    if command.landed:
+        landed = ValidationFinished(stacked.commit, gates.BROKEN, gate.command, 0, output)
+        return [Said(command.batch, landed, command.cause)]
+    where = (stacked.base, stacked.commit, stacked.tree)
+    broken = BatchTested(*where, gates.BROKEN, gate.name, gate.command, 0, output, command.run)
+    return [Said(command.batch, broken, command.cause)]
