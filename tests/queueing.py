@@ -195,3 +195,28 @@ class Queue:
 def replaced(queue: Queue, **policy: Any) -> None:
     """Other settings, as of the next start."""
     queue.merge = msgspec.structs.replace(queue.merge, **policy)
+
+
+def good(_files: Files, _run: int) -> int:
+    """Everything passes."""
+    return 0
+
+
+def unless(*bad: str) -> Any:
+    """Fails if one of these is there."""
+    return lambda files, _run: int(any(name in files for name in bad))
+
+
+def queue_of(count: int, says: Any = good, **policy: Any) -> Queue:
+    """So many branches `i0`, `i1`, … that each write a file of their own name."""
+    queue = Queue(says, **policy)
+    for number in range(count):
+        queue.branch(f"i{number}", {f"i{number}": "x\n"})
+    return queue
+
+
+def until_test(queue: Queue) -> None:
+    """Until nothing is due but the end of a test."""
+    while queue.round():
+        pass
+    assert queue.programs.open

@@ -27,6 +27,7 @@ from swarm.eventlog.events import (
     WorktreeRemoved,
 )
 from swarm.eventlog.fact import Fact
+from swarm.world import SessionSpec
 
 from history import BASE, History, commit, decided, deeds
 
@@ -450,3 +451,16 @@ def test_what_the_world_refuses_ends_the_attempt_with_its_words(command: Command
 )
 def test_what_has_ended_is_only_tried_again_later(command: Command) -> None:
     assert builder.refused(command, SwarmError("no room")) == []
+
+
+def test_nothing_is_removed_from_under_a_gate_that_was_begun_in_a_crash_and_is_not_in_the_log(bench: Any) -> None:
+    tip = bench.repository.tip("main")
+    bench.repository.prepare(PATH, BRANCH, tip)
+    spec = SessionSpec(
+        session="a-1-gate", issue="a", attempt=1, kind="gate", argv=[], cwd=PATH, run_dir="r", log_dir="l"
+    )
+    bench.sessions.start(spec, {})
+    remove = Remove("a", 1, PATH, BRANCH, tip, True, "cause", ("a-1-gate",))
+    assert said(remove, bench) == []
+    bench.sessions.end("a-1-gate")
+    assert said(remove, bench) == [WorktreeRemoved(1, PATH, tip)]

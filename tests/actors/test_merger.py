@@ -1,6 +1,5 @@
 """Merger: what waits is tested together and lands as the very tree that passed; of what fails the culprit is found."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from swarm.eventlog.events import (
     BatchTested,
     Gate,
     GateFlaked,
-    IssueReopened,
     LandingHeld,
     LeakCleared,
     LeakDetected,
@@ -29,47 +27,18 @@ from swarm.eventlog.events import (
     MergePredicted,
     MergeQueued,
     MergeRejected,
-    MergeReverted,
     QueueHeld,
     QueueResumed,
     RunStopRequested,
     SessionExited,
     SessionKillRequested,
     SessionLost,
-    ValidationFinished,
 )
 from swarm.world import Branch
 from swarm.world.git import GitError
 
 from history import History, commit, decided
-from queueing import Queue, replaced
-
-Files = Mapping[str, str]
-
-
-def good(_files: Files, _run: int) -> int:
-    return 0
-
-
-def unless(*bad: str) -> Any:
-    """Fails if one of these is there."""
-    return lambda files, _run: int(any(name in files for name in bad))
-
-
-def queue_of(count: int, says: Any = good, **policy: Any) -> Queue:
-    """So many branches `i0`, `i1`, … that each write a file of their own name."""
-    queue = Queue(says, **policy)
-    for number in range(count):
-        queue.branch(f"i{number}", {f"i{number}": "x\n"})
-    return queue
-
-
-def until_test(queue: Queue) -> None:
-    """Until nothing is due but the end of a test."""
-    while queue.round():
-        pass
-    assert queue.programs.open
-
+from queueing import Queue, good, queue_of, unless, until_test
 
 # --- into the queue ---
 
@@ -411,57 +380,6 @@ def test_a_worktree_that_cannot_be_made_has_not_judged() -> None:
     queue.settle()
     assert (queue.words, queue.rejected) == (["broken", "broken"], [])
     assert "No space left" in queue.of(QueueHeld)[0].data.reason
-
-
-# --- after the landing ---
-
-
-def test_what_landed_is_validated_before_the_next_lands() -> None:
-    queue = queue_of(2, batch_max=1, validate="make check")
-    queue.settle()
-    order = [event.type for event in queue.events if event.type in ("merge.landed", "validation.finished")]
-    assert order == ["merge.landed", "validation.finished"] * 2
-    said = queue.of(ValidationFinished)[0].data
-    assert (said.commit, said.verdict, said.command) == (queue.repository.moves[0], "passed", "make check")
-
-
-@pytest.mark.parametrize(("mode", "count"), [("merge", 1), ("merge", 3), ("squash", 3), ("rebase", 2)])
-def test_what_the_validation_does_not_accept_is_taken_out_again_and_its_issues_reopened(mode: str, count: int) -> None:
-    queue = queue_of(count, validate="make check", rollback=True, mode=mode)
-    before = queue.repository.files(queue.repository.tip("main"))
-    until_test(queue)
-    queue.finish()
-    queue.says = lambda _files, _run: 1
-    queue.settle()
-    assert queue.repository.files(queue.repository.tip("main")) == before
-    names = [f"i{n}" for n in range(count)]
-    assert (queue.issues(MergeReverted), queue.issues(IssueReopened)) == (names, names)
-    assert "make check" in queue.of(IssueReopened)[0].data.reason
-
-
-def test_without_rollback_a_failed_validation_is_only_said() -> None:
-    queue = queue_of(2, batch_max=1, validate="make check")
-    until_test(queue)
-    queue.finish()
-    queue.says = lambda _files, run: int(run == 1)
-    queue.settle()
-    assert (queue.landed, queue.of(MergeReverted)) == (["i0", "i1"], [])
-    assert [event.data.verdict for event in queue.of(ValidationFinished)] == ["failed", "passed"]
-
-
-def test_a_validation_that_cannot_judge_twice_holds_the_queue() -> None:
-    queue = queue_of(2, lambda _files, run: 126 if 0 < run < 3 else 0, batch_max=1, validate="make check")
-    queue.settle()
-    assert (queue.landed, queue.of(QueueHeld)[0].data.kind) == (["i0"], "infrastructure")
-    queue.add(QueueResumed(), "run-1")
-    assert queue.settle().landed == ["i0", "i1"]
-
-
-def test_what_landed_before_there_was_a_validation_is_not_looked_at() -> None:
-    queue = queue_of(1).settle()
-    replaced(queue, validate="make check")
-    queue.start()
-    assert merger.due(queue.board, queue.now) == []
 
 
 # --- predictions ---

@@ -3,17 +3,23 @@
 from typing import Any
 
 import msgspec
+import pytest
 
 from swarm.actors import watchdog
 from swarm.actors.command import Decide
 from swarm.actors.watchdog import START_GRACE, Kill, Probe, ReadSpend
 from swarm.eventlog.errors import SwarmError
 from swarm.eventlog.events import (
+    AttemptRetried,
     IssueClosed,
+    IssueHeld,
     MailAcked,
     MailDeadLettered,
     MailDelivered,
     MailSent,
+    MergeConflicted,
+    MergeDropped,
+    MergePolicy,
     SessionKillRequested,
     SessionLost,
     SessionProgressed,
@@ -22,7 +28,7 @@ from swarm.eventlog.events import (
 from swarm.eventlog.fact import Fact
 from swarm.world import SessionSpec, Spend
 
-from history import History, decided, deeds
+from history import BASE, History, decided, deeds
 
 
 def due(h: History) -> list[tuple[str, Fact]]:
@@ -225,3 +231,22 @@ def test_pains_3_a_letter_to_a_group_that_one_of_them_had_is_settled(h: History)
 def test_letters_to_the_watchdog_are_taken_note_of(h: History) -> None:
     letter = h.letter("watchdog")
     assert due(h) == [(letter, MailAcked(letter, "watchdog"))]
+
+
+@pytest.mark.parametrize("policy", ["skip", "stop", "reopen", "resolve"])
+def test_what_conflicts_is_held_or_tried_again_as_the_settings_say(policy: str) -> None:
+    h = History()
+    h.run(merge=MergePolicy(on_conflict=policy))
+    h.issue("a")
+    h.to("queued", "a")
+    h.add(MergeConflicted(1, BASE, ["x"]), "a")
+    ((_, fact),) = decided(watchdog.due(h.board(), h.now))
+    assert isinstance(fact, IssueHeld if policy in ("skip", "stop") else AttemptRetried)
+    assert "conflict in x" in fact.reason
+
+
+def test_what_a_person_took_out_of_the_queue_is_held(h: History) -> None:
+    h.to("queued", "a")
+    h.add(MergeDropped(1, "not that one"), "a")
+    ((_, fact),) = decided(watchdog.due(h.board(), h.now))
+    assert fact == IssueHeld(h.generation("a"), "taken out of the merge queue: not that one", 1)

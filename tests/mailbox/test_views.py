@@ -3,10 +3,16 @@
 import pytest
 
 from swarm.eventlog.events import (
+    BatchDissolved,
+    BatchFormed,
+    BatchStacked,
+    BatchTested,
     GateFinished,
     IssueAssigned,
+    LandingHeld,
     MergeLanded,
     MergeQueued,
+    MergeReverted,
     SessionExited,
     SessionRequested,
     SessionStarted,
@@ -83,3 +89,26 @@ def test_an_idle_agent_is_idle_since_its_last_attempt_ended() -> None:
 
 def test_the_last_letters_alone_if_asked() -> None:
     assert views.mail_view(History().board, 10) == []
+
+
+def test_what_is_queued_is_shown_as_far_as_its_batch_is() -> None:
+    history = History()
+    history.said(MergeQueued(attempt=1, branch="b", commit="c"))
+
+    def shown() -> str:
+        return str(views.merges_view(history.board)[0]["status"])
+
+    assert shown() == "queued"
+    steps = [
+        (BatchFormed([("sw-a", 1)]), "b-1", "queued"),
+        (BatchStacked("main", "base", "merge", "tree", ["own"]), "b-1", "testing"),
+        (BatchTested("base", "merge", "tree", "failed", "test"), "b-1", "testing"),
+        (BatchTested("base", "merge", "tree", "passed", "test", run=2), "b-1", "tested"),
+        (LandingHeld(1, "main", "merge", "in the way", "git stash"), "sw-a", "held"),
+        (BatchDissolved("the target moved", "other"), "b-1", "queued"),
+        (MergeLanded(1, "main", "base", "merge", batch="b-1", own="own"), "sw-a", "landed"),
+        (MergeReverted(1, "main", "merge", "revert"), "sw-a", "reverted"),
+    ]
+    for fact, subject, status in steps:
+        history.said(fact, subject)
+        assert shown() == status

@@ -1,0 +1,56 @@
+"""After a landing: nothing more lands before the target was judged, and what it does not accept is taken out again."""
+
+import pytest
+
+from swarm.actors import merger
+from swarm.eventlog.events import IssueReopened, MergeReverted, QueueHeld, QueueResumed, ValidationFinished
+
+from queueing import queue_of, replaced, until_test
+
+
+def test_what_landed_is_validated_before_the_next_lands() -> None:
+    queue = queue_of(2, batch_max=1, validate="make check")
+    queue.settle()
+    order = [event.type for event in queue.events if event.type in ("merge.landed", "validation.finished")]
+    assert order == ["merge.landed", "validation.finished"] * 2
+    said = queue.of(ValidationFinished)[0].data
+    assert (said.commit, said.verdict, said.command) == (queue.repository.moves[0], "passed", "make check")
+
+
+@pytest.mark.parametrize(("mode", "count"), [("merge", 1), ("merge", 3), ("squash", 3), ("rebase", 2)])
+def test_what_the_validation_does_not_accept_is_taken_out_again_and_its_issues_reopened(mode: str, count: int) -> None:
+    queue = queue_of(count, validate="make check", rollback=True, mode=mode)
+    before = queue.repository.files(queue.repository.tip("main"))
+    until_test(queue)
+    queue.finish()
+    queue.says = lambda _files, _run: 1
+    queue.settle()
+    assert queue.repository.files(queue.repository.tip("main")) == before
+    names = [f"i{n}" for n in range(count)]
+    assert (queue.issues(MergeReverted), queue.issues(IssueReopened)) == (names, names)
+    assert "make check" in queue.of(IssueReopened)[0].data.reason
+
+
+def test_without_rollback_a_failed_validation_is_only_said() -> None:
+    queue = queue_of(2, batch_max=1, validate="make check")
+    until_test(queue)
+    queue.finish()
+    queue.says = lambda _files, run: int(run == 1)
+    queue.settle()
+    assert (queue.landed, queue.of(MergeReverted)) == (["i0", "i1"], [])
+    assert [event.data.verdict for event in queue.of(ValidationFinished)] == ["failed", "passed"]
+
+
+def test_a_validation_that_cannot_judge_twice_holds_the_queue() -> None:
+    queue = queue_of(2, lambda _files, run: 126 if 0 < run < 3 else 0, batch_max=1, validate="make check")
+    queue.settle()
+    assert (queue.landed, queue.of(QueueHeld)[0].data.kind) == (["i0"], "infrastructure")
+    queue.add(QueueResumed(), "run-1")
+    assert queue.settle().landed == ["i0", "i1"]
+
+
+def test_what_landed_before_there_was_a_validation_is_not_looked_at() -> None:
+    queue = queue_of(1).settle()
+    replaced(queue, validate="make check")
+    queue.start()
+    assert merger.due(queue.board, queue.now) == []
