@@ -9,7 +9,7 @@ from swarm.actors import builder, coordinator, merger
 from swarm.actors.attempts import Secure
 from swarm.actors.command import Command
 from swarm.actors.leaks import Look
-from swarm.eventlog.events import CheckoutSeen, LeakCleared, LeakDetected, MergeQueued, WorkRejected, WorkSecured
+from swarm.eventlog.events import BatchFormed, CheckoutSeen, LeakCleared, LeakDetected, WorkRejected, WorkSecured
 from swarm.eventlog.fact import Fact
 
 from history import BASE, History, decided, deeds
@@ -97,9 +97,9 @@ def test_a_failed_attempt_tells_its_leak_first(begun: Secure, bench: Any) -> Non
 def test_only_with_evidence_the_work_is_held_until_a_person_clears_it(h: History, evidence: str) -> None:
     h.to("exited")
     h.add(LeakDetected(1, "main got 1234", evidence), "a")
-    h.to("gated")
-    queued = [fact for _, fact in decided(merger.due(h.board(), h.now)) if isinstance(fact, MergeQueued)]
-    assert bool(queued) is not bool(evidence)
+    h.to("queued")
+    formed = [fact for _, fact in decided(merger.due(h.board(), h.now)) if isinstance(fact, BatchFormed)]
+    assert bool(formed) is not bool(evidence)
     h.add(LeakCleared(1), "a")
-    assert [type(fact) for _, fact in decided(merger.due(h.board(), h.now))] == [MergeQueued]
+    assert [type(fact) for _, fact in decided(merger.due(h.board(), h.now))] == [BatchFormed]
     assert builder.due(h.board(), h.now) == coordinator.due(h.board(), h.now) == []
