@@ -37,6 +37,8 @@ from .hands import Hands
 
 NAME = "coordinator"
 AT_ONCE = 1
+TESTED = 4
+"""So many attempts that need no agent are tested at once, at least."""
 
 
 class Share(Command, frozen=True):
@@ -85,9 +87,10 @@ def _assign(board: Board, now: float) -> list[Command]:
     if run is None or run.started is None or run.stopping or run.held:
         return []
     free, taken = _places(board, run.started)
-    if free <= 0:
-        return []
     ready = _ready(board, run.started, taken, now)
+    given = [*_given(board, ready, taken, run.started)]
+    if given or free <= 0:
+        return given  # the others are looked at again at once
     waits = Waits(board, run.started, now, [issue for issue, _ in ready])
     accounts = book(board, now)
     taken |= accounts.spent_agents()
@@ -105,6 +108,18 @@ def _assign(board: Board, now: float) -> list[Command]:
                 found.append(Decide(way.provider, QuotaProbed(issue=issue.id), issue.generation))
             found.append(_assignment(board, issue, agent, run.started, lease, way))
     return found
+
+
+def _given(
+    board: Board, ready: list[tuple[issues.Issue, str]], taken: set[str], settings: RunStarted
+) -> Iterator[Command]:
+    """What comes with work of its own needs no agent, only a name: it is tested, and queued."""
+    room = max(settings.max_agents, TESTED) - sum(attempt.testing for attempt in board[agents.State].ongoing())
+    for issue, lease in ready:
+        if issue.work and room > 0 and issue.opened:
+            way = Way(issue.opened.runtime or settings.runtime, "", "")
+            yield _assignment(board, issue, _free(issue, taken, settings), settings, lease, way)
+            room -= 1
 
 
 def begins_later(board: Board, now: float) -> bool:
@@ -146,12 +161,18 @@ def _agent(issue: issues.Issue, taken: set[str], settings: RunStarted) -> str:
     """
     if chosen := _chosen(issue):
         return "" if chosen in taken else chosen
+    name = _free(issue, taken, settings)
+    number = int(name.split("-")[1])
+    return name if number <= settings.max_agents else ""  # the others have used up their budgets
+
+
+def _free(issue: issues.Issue, taken: set[str], settings: RunStarted) -> str:
     role = issue.opened.role if issue.opened else "builder"
     where = f"-{settings.node[1:7]}" if settings.sync else ""
     number = 1
     while f"{role}-{number}{where}" in taken:
         number += 1
-    return f"{role}-{number}{where}" if number <= settings.max_agents else ""  # the others have used up their budgets
+    return f"{role}-{number}{where}"
 
 
 def _chosen(issue: issues.Issue) -> str:
@@ -183,9 +204,9 @@ def _begun(board: Board, issue: issues.Issue, settings: RunStarted) -> tuple[str
     """The commit that the next attempt begins with, if there is one, and whether it is to be made to merge: what a
     person gave with the issue, as long as nothing was made of it; else what did not merge, if that is to be resolved.
     """
-    reopened, tries = fact(issue.latest, IssueReopened), issue.tries
+    tries = issue.tries
     if not tries:
-        return (reopened.work if reopened and happened(issue.latest, IssueReopened) == issue.generation else ""), False
+        return issue.work, False
     last = board[agents.State].attempts[issue.id, tries[-1].number]
     secured = fact(last.latest, WorkSecured)
     if settings.merge.on_conflict == "resolve" and secured and MergeConflicted in last.latest:

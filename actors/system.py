@@ -205,12 +205,13 @@ class System:
         """Whether nothing runs, here or elsewhere, nothing is due but what led to nothing when last tried, and nothing
         waits for what comes by itself: a run of a night is to go on when there is quota again.
         """
-        if any(True for _ in board[agents.State].sessions()) or coordinator.at_work_elsewhere(board, now):
+        begins = self._settings.max_agents > 0  # else it only lands what is there, whatever agents still do
+        if any(begins or session.kind != "agent" for session in board[agents.State].sessions()):
             return False
-        if coordinator.begins_later(board, now):
+        if begins and (coordinator.at_work_elsewhere(board, now) or coordinator.begins_later(board, now)):
             return False
         run = board[runs.State].current
-        if run and not run.stopping and waits.soon(board, now):
+        if begins and run and not run.stopping and waits.soon(board, now):
             return False
         due = [(actor, command) for actor in ACTORS for command in actor.due(board, now)]
         due = [one for one in due if not isinstance(one[1], alerts.SendAlert)]  # who is to be told, is not waited for

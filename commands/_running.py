@@ -67,7 +67,8 @@ def run(
             signal.signal(signal.SIGTERM, lambda *_: system.interrupt())
             for words in warnings(place, force.sync, force.target):
                 say(f"warning: {words}")
-            say(f"{run}: landing on {force.target}, {force.max_agents} agents at most, test: {_tests(force)}")
+            agents = f"{force.max_agents} agents at most" if force.max_agents else "no agents"
+            say(f"{run}: landing on {force.target}, {agents}, test: {_tests(force)}")
             ending = system.run(until_idle)
             code = told(home.board(), ending.reason, until_idle)
             system.stopped(ending.reason, code)

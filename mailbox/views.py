@@ -133,7 +133,7 @@ def merges_view(board: Board, recent: bool = False) -> list[dict[str, Any]]:
     """
     settings, state = board[runs.State].settings, board[merges.State]
     found = state.recent() if recent else state.history()
-    return [_merge_row(board, merge, settings.target if settings else "") for merge in found]
+    return [merge_row(board, merge, settings.target if settings else "") for merge in found]
 
 
 def merge_status(board: Board, merge: merges.Merge) -> str:
@@ -149,7 +149,8 @@ def merge_status(board: Board, merge: merges.Merge) -> str:
     return "tested" if tests and set(tests.values()) <= set(batches.GOOD) else "testing"
 
 
-def _merge_row(board: Board, merge: merges.Merge, target: str) -> dict[str, Any]:
+def merge_row(board: Board, merge: merges.Merge, target: str) -> dict[str, Any]:
+    """One merge as a row; `target` is where it lands, if it has not yet."""
     landed, status = merge.landed, merge_status(board, merge)
     held = merge.held if status == "held" else None
     return {

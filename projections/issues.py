@@ -97,6 +97,13 @@ class Issue(msgspec.Struct):
         return max(happened(self.latest, IssueOpened), happened(self.latest, IssueReopened))
 
     @property
+    def work(self) -> str:
+        """The commit that this generation comes with, until an attempt was made of it; empty if there is none."""
+        reopened = fact(self.latest, IssueReopened)
+        given = reopened and happened(self.latest, IssueReopened) == self.generation and not self.tries
+        return reopened.work if reopened and given else ""
+
+    @property
     def needs(self) -> list[str]:
         """The issues it waits for, in the order they were named first."""
         named = list(self.opened.needs) if self.opened else []

@@ -1,0 +1,285 @@
+"""The merge queue: what waits to land, why, and what is to become of it."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from ..eventlog.errors import UsageError
+from ..eventlog.events import IssueReopened, MergeDropped, MergeQueued, QueueResumed, WorkSecured
+from ..eventlog.fact import Fact
+from ..eventlog.files import Draft
+from ..eventlog.ids import rfc3339
+from ..mailbox import views
+from ..projections import Board, agents, batches, fact, happened, issues, merges, runs
+from . import Home, as_json, emit, fitting, say, table, whoami
+from ._foretelling import foretell
+from ._running import CONFLICTS, run
+
+GROUP = "Work"
+
+
+@click.group()
+def command() -> None:
+    """The merge queue: what waits to land, why, and what is to become of it."""
+
+
+# --- looking --------------------------------------------------------------------------------------
+
+
+@command.command("list")
+@click.option("--all", "all_", is_flag=True, help="Also what landed, or will not.")
+@as_json
+def list_(all_: bool, json_: bool) -> None:
+    """What waits to land, whoever comes first first."""
+    board = Home().board(whole=all_)
+    rows = [_row(board, merge) for merge in _in_order(board)]
+    if all_:
+        known = {(row["issue"], row["attempt"]) for row in rows}
+        ended = (merge for merge in board[merges.State].history() if (merge.issue, merge.attempt) not in known)
+        rows = [*(_row(board, merge) for merge in ended), *rows]
+    held = board[runs.State].held
+    if json_:
+        emit({"held": held.reason if held else "", "merges": rows})
+        return
+    if held:
+        say(f"the queue is held: {held.reason}")
+    if not rows:
+        say("nothing waits to land" if not all_ else "nothing was ever queued")
+        return
+    heads = ("issue", "attempt", "status", "prio", "since", "batch", "title", "why")
+    cells = ("issue", "attempt", "status", "priority", "since", "batch", "title", "why")
+    table([[row[cell] for cell in cells] for row in rows], heads)
+
+
+@command.command()
+@click.argument("id")
+@as_json
+def show(id: str, json_: bool) -> None:  # noqa: A002
+    """All about one merge: its branch, what would conflict, its batch, and what the tests said of it.
+
+    ID is an issue's, or an issue's with the number of an attempt (sw-7f3a91c2-2).
+    """
+    board = Home().board()
+    merge = _find(board, id)
+    row = _row(board, merge) | {"tests": [*_tests(board, merge)], "conflicts": _conflicts(merge)}
+    if json_:
+        emit(row)
+        return
+    for name in ("issue", "title", "attempt", "status", "branch", "commit", "target", "since", "batch", "why"):
+        if row[name]:
+            say(f"{name:<9} {row[name]}")
+    if row["command"]:
+        say(f"{'by hand':<9} {row['command']}")
+    if row["conflicts"]:
+        say(f"conflicts {', '.join(row['conflicts'])}")
+    for test in row["tests"]:
+        say(f"\n{test['gate']} {test['verdict']} on {test['commit'][:10]} (code {test['code']}): {test['command']}")
+        say(test["output"].rstrip())
+
+
+def _find(board: Board, name: str) -> merges.Merge:
+    """The newest merge of that issue, or the one of that attempt; raises UsageError if there is none."""
+    prefix, _, number = name.rpartition("-")
+    if number.isdigit() and len(number) < 8 and prefix and prefix != "sw":
+        found = board[merges.State].all.get((issues.find(board[issues.State], prefix).id, int(number)))
+        if found and found.queued:
+            return found
+    issue = issues.find(board[issues.State], name)
+    mine = [merge for merge in board[merges.State].of.get(issue.id, {}).values() if merge.queued]
+    if not mine:
+        raise UsageError(f"nothing of {issue.id} was ever queued to land", f"swarm issue show {issue.id}")
+    return max(mine, key=lambda merge: merge.attempt)
+
+
+def _in_order(board: Board) -> Iterator[merges.Merge]:
+    """What waits: first what is in batches, then as it will be chosen, then what may not land now."""
+    from ..actors import queue
+    from ..world import clock
+
+    waiting, settings = dict(board[merges.State].waiting), board[runs.State].settings
+    for batch in board[batches.State].open():
+        for issue, attempt in batch.formed.members if batch.formed else ():
+            if merge := waiting.pop((issue, attempt), None):
+                yield merge
+    for entry in queue.entries(board, settings, clock.now()) if settings else ():
+        if merge := waiting.pop(entry.member, None):
+            yield merge
+    yield from sorted(waiting.values(), key=lambda merge: happened(merge.latest, MergeQueued))
+
+
+def _row(board: Board, merge: merges.Merge) -> dict[str, Any]:
+    settings = board[runs.State].settings
+    issue = board[issues.State].all.get(merge.issue)
+    opened, batch = issue.opened if issue else None, board[batches.State].holding((merge.issue, merge.attempt))
+    since = happened(merge.latest, MergeQueued)
+    return views.merge_row(board, merge, settings.target if settings else "") | {
+        "title": opened.title if opened else "",
+        "priority": opened.priority if opened else 3,
+        "since": rfc3339(since) if since else "",
+        "batch": batch.id if batch else "",
+        "why": _why(board, merge, issue),
+    }
+
+
+def _why(board: Board, merge: merges.Merge, issue: issues.Issue | None) -> str:
+    """What stands in the way of it, or became of it."""
+    attempt = board[agents.State].attempts.get((merge.issue, merge.attempt))
+    seen = issue.attempts.get(merge.attempt) if issue else None
+    if merge.ended:
+        return seen.failure if seen else ""
+    if attempt and attempt.leak:
+        return f"held, for the person's checkout changed: {attempt.leak}"
+    conflicts = _conflicts(merge)
+    return f"conflict in {', '.join(conflicts)}" if conflicts else merge.held.reason if merge.held else ""
+
+
+def _conflicts(merge: merges.Merge) -> list[str]:
+    return list(merge.predicted.files) if merge.predicted and not merge.ended else []
+
+
+def _tests(board: Board, merge: merges.Merge) -> Iterator[dict[str, Any]]:
+    """What was said of the batches in memory that it was in, oldest first."""
+    for batch in board[batches.State].recent():
+        if batch.formed and (merge.issue, merge.attempt) in map(tuple, batch.formed.members):
+            for event in batch.tests:
+                test = event.data
+                said = {name: getattr(test, name) for name in ("verdict", "commit", "command", "code", "output")}
+                yield {"batch": batch.id, "gate": test.gate or "test", **said}
+
+
+# --- steering -------------------------------------------------------------------------------------
+
+
+@command.command()
+@click.argument("id")
+@click.option("--reason", default="", metavar="R")
+def retry(id: str, reason: str) -> None:  # noqa: A002
+    """Test and land the same work again: of one that conflicted, failed, or was dropped. No agent is needed."""
+    fitting(reason, "reason")
+    home, said = Home(), ""
+    source = whoami(home.place)
+
+    def ask(board: Board) -> list[Draft]:
+        nonlocal said
+        merge = _find(board, id)
+        subject, fact_, said = _again(board, merge, reason)
+        return [Draft(fact_, source, subject)] if fact_ else []
+
+    home.decide((), ask)
+    say(said)
+
+
+def _again(board: Board, merge: merges.Merge, reason: str) -> tuple[str, Fact | None, str]:
+    """(subject, fact, words); raises UsageError where that makes no sense."""
+    run_, issue = board[runs.State].current, board[issues.State].all[merge.issue]
+    if not merge.ended:
+        if run_ and run_.held:
+            return run_.id, QueueResumed(reason or f"merge retry {merge.issue}"), "the queue goes on"
+        return "", None, f"{merge.issue} waits in the queue already"
+    if merge.landed:
+        back = "was rolled back: merging its commits again would change nothing"
+        word = back if merge.status == "reverted" else "landed"
+        raise UsageError(f"{merge.issue} {word}", f"to have it done anew: swarm issue reopen {merge.issue}")
+    if issue.current and not issue.mark:
+        raise UsageError(f"{issue.assignee} is at work on {issue.id} already", f"swarm issue show {issue.id}")
+    queued = fact(merge.latest, MergeQueued)
+    commit = queued.commit if queued else ""
+    again = IssueReopened(reason=reason or "the same work is to be merged again", work=commit)
+    return issue.id, again, f"{issue.id}: {commit[:10]} is tested and queued again by the swarm (or: swarm merge now)"
+
+
+@command.command()
+@click.argument("id")
+@click.option("--reason", default="", metavar="R")
+def drop(id: str, reason: str) -> None:  # noqa: A002
+    """Take it out of the queue; its work is kept, and its issue waits for a person."""
+    fitting(reason, "reason")
+    home, said = Home(), ""
+    source = whoami(home.place)
+
+    def ask(board: Board) -> list[Draft]:
+        nonlocal said
+        merge = _find(board, id)
+        if merge.ended:
+            raise UsageError(
+                f"{merge.issue} does not wait to land: it is {merge.status}", "see: swarm merge list --all"
+            )
+        said = f"{merge.issue} is out of the queue; its work: swarm work show {merge.issue}-{merge.attempt}"
+        return [Draft(MergeDropped(merge.attempt, reason), source, merge.issue)]
+
+    home.decide((), ask)
+    say(said)
+
+
+@command.command()
+@click.option("--completed", is_flag=True, help="What agents have completed (the default).")
+@click.option("--all", "all_", is_flag=True, help="Also what failed attempts left, as it is.")
+@click.option("--test", metavar="CMD", help="Shell command that must pass before anything lands.")
+@click.option(
+    "--on-conflict", type=click.Choice(CONFLICTS), help="What becomes of a branch that does not merge (stop)."
+)
+@click.option("--validate", metavar="CMD", help="Shell command that judges the target after each landing.")
+@click.option("--rollback-on-validate-fail", "rollback", is_flag=True, default=None, help="Then revert what landed.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing, not even the log.")
+@click.option("--json", "json_", is_flag=True, help="With --dry-run: print one JSON document.")
+def now(completed: bool, all_: bool, on_conflict: str | None, dry_run: bool, json_: bool, **options: Any) -> int:
+    """Land what waits, now: test it, merge it, and stop. No agent is started."""
+    from ..world import running
+
+    if completed and all_:
+        raise UsageError("--completed and --all exclude each other")
+    home = Home()
+    given = {"max_agents": 0, "on_conflict": on_conflict or "stop", **options}
+    if dry_run:
+        return foretell(home, given, json_)
+    holder = running.holder(os.path.join(home.place.home, "run.lock"))
+    if holder:
+        return _resume(home, holder.run)
+    if all_:
+        _offer(home)
+    before = home.board()[merges.State].landed()
+    return run(home, True, given, lambda board, reason, _: _told(board, reason, before))
+
+
+def _resume(home: Home, run_id: str) -> int:
+    """A swarm that runs lands what waits by itself, unless it holds its queue."""
+    if not home.board()[runs.State].held:
+        say(f"{run_id} runs, and lands what waits by itself; see: swarm merge list")
+        return 0
+    home.append(whoami(home.place), [(run_id, QueueResumed("swarm merge now"))])
+    say(f"the queue of {run_id} goes on")
+    return 0
+
+
+def _offer(home: Home) -> None:
+    """Have what failed attempts left tested and queued as it is, of issues that nobody works on."""
+    board = home.board()
+    facts: list[tuple[str, Fact]] = []
+    for issue in board[issues.State].known():
+        attempt = board[agents.State].attempts.get((issue.id, max(issue.attempts, default=0)))
+        left = fact(attempt.latest, WorkSecured) if attempt else None
+        at_rest = issue.status == issues.BLOCKED or (issue.status == issues.OPEN and issue.current is None)
+        if attempt and attempt.ended and attempt.unlanded and left and left.commits and at_rest:
+            facts.append((issue.id, IssueReopened(reason="swarm merge now --all", work=left.commit)))
+    if facts:
+        home.append(whoami(home.place), facts)
+
+
+def _told(board: Board, reason: str, before: int) -> int:
+    """How it went; returns the exit code."""
+    current = board[runs.State].current
+    mine = [m for m in board[merges.State].all.values() if m.ended and not m.landed and _ended_in(m, current)]
+    left = board[merges.State].queue()
+    say(f"{reason}: {board[merges.State].landed() - before} landed")
+    for merge in (*mine, *left):
+        row = _row(board, merge)
+        say(f"  {row['issue']}  {row['status']:<10}  {row['title']}{': ' + row['why'] if row['why'] else ''}")
+    if current and current.held:
+        say(f"the queue is held: {current.held.reason}")
+    return 130 if reason == "interrupted" else 1 if mine or left else 0
+
+
+def _ended_in(merge: merges.Merge, current: runs.Run | None) -> bool:
+    return current is not None and any(event.correlationid == current.id for event in merge.latest.values())
