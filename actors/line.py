@@ -109,15 +109,15 @@ class Line:
         return None
 
     def _part(self, batch: batches.Batch, why: str, failed: bool, cause: str) -> list[Decide]:
-        """The two halves of several, and the end of the whole."""
+        """The parts of several, and the end of the whole."""
         if len(batch.members) < 2:
             return []
         found = [
             Decide(name, formed, cause)
-            for name, formed in queue.halves(self.board, batch, self._slot(batch))
+            for name, formed in queue.parts(self.board, batch, self.settings.merge.parallel)
             if name not in self.state.all
         ]
-        return [*found, Decide(batch.id, BatchDissolved(f"{why}: its halves are tested", failed=failed), cause)]
+        return [*found, Decide(batch.id, BatchDissolved(f"{why}: its parts are tested", failed=failed), cause)]
 
     @staticmethod
     def _reject(batch: batches.Batch, why: str, test: BatchTested, cause: str) -> list[Decide]:
@@ -234,9 +234,21 @@ class Line:
             yield Predict(entry.issue, entry.attempt, entry.commit, self.settings.target, max(entry.queued, seen))
 
     def _unknown(self, entry: queue.Entry, seen: str, tip: str) -> bool:
+        """Whether the target has moved since in a way that may matter: what we landed in other files does not."""
         merge = self.known[entry.member]
-        known = merge.predicted
-        return known is None or (seen > happened(merge.latest, MergePredicted) and known.base != tip)
+        known, then = merge.predicted, happened(merge.latest, MergePredicted)
+        if known is None or seen < then or known.base == tip:
+            return known is None
+        base = known.base
+        for batch in self.state.recent():
+            if batch.landed and batch.stacked and batch.stacked.base == base and self._is_apart(entry, batch):
+                base = batch.stacked.commit
+        return base != tip
+
+    def _is_apart(self, entry: queue.Entry, batch: batches.Batch) -> bool:
+        attempts = self.board[agents.State].attempts
+        landed = [queue.touched(attempts[member]) if member in attempts else None for member in batch.members]
+        return entry.files is not None and all(files is not None and entry.files.isdisjoint(files) for files in landed)
 
     # --- questions ---
 
@@ -265,11 +277,11 @@ class Line:
     def _slot_of(self, batch: batches.Batch | None) -> int:
         return batch.formed.slot if batch and batch.formed else 1
 
-    def _slot(self, but: batches.Batch | None = None) -> int:
+    def _slot(self) -> int:
         """A worktree for the next batch: one that none is to be tested in, if there is such a one."""
         taken = {self._slot_of(one) for one in self.line}
         free = [slot for slot in range(1, self.settings.merge.parallel + 1) if slot not in taken]
-        return free[0] if free else self._slot_of(but)
+        return free[0] if free else 1
 
     def _stopped(self) -> bool:
         """Whether a person is to look at something first."""

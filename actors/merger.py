@@ -30,7 +30,7 @@ from .command import Command, Decide, Said
 from .hands import Hands
 
 NAME = "merger"
-AT_ONCE = 1
+AT_ONCE = 4
 
 
 def due(board: Board, now: float) -> list[Command]:

@@ -65,17 +65,22 @@ def entries(board: Board, settings: RunStarted, now: float) -> list[Entry]:
 
 def _entry(board: Board, attempt: agents.Attempt) -> Entry:
     merge = board[merges.State].waiting[attempt.issue, attempt.number]
-    issue, secured = board[issues.State].all.get(attempt.issue), fact(attempt.latest, WorkSecured)
-    known = secured is not None and len(secured.files) < LISTED
+    issue = board[issues.State].all.get(attempt.issue)
     return Entry(
         attempt.issue,
         attempt.number,
         merge.queued.commit if merge.queued else "",
         happened(merge.latest, MergeQueued),
         issue.opened.priority if issue and issue.opened else _NORMAL,
-        frozenset(secured.files) if secured and known else None,
+        touched(attempt),
         bool((merge.predicted and merge.predicted.files) or LandingHeld in merge.latest),
     )
+
+
+def touched(attempt: agents.Attempt) -> frozenset[str] | None:
+    """The files that its work changes; None if not all are known."""
+    secured = fact(attempt.latest, WorkSecured)
+    return frozenset(secured.files) if secured and len(secured.files) < LISTED else None
 
 
 def ordered(found: Sequence[Entry], ageing: float) -> list[Entry]:
@@ -142,18 +147,20 @@ def next_batch(
     return name, formed, max(one.queued for one in chosen)
 
 
-def halves(board: Board, batch: batches.Batch, slot: int) -> list[tuple[str, BatchFormed]]:
-    """The two parts of a batch of several: the second is stacked on the first. The first is tested where the whole was,
-    the second in `slot`.
+def parts(board: Board, batch: batches.Batch, width: int) -> list[tuple[str, BatchFormed]]:
+    """The halves of a batch of several, or as many parts as are tested side by side (`width`), each stacked on the one
+    before. The first is tested where the whole was.
     """
     waiting, members = board[merges.State].all, batch.members
-    whole = batch.formed
     commits = {key: merge.queued.commit for key in members if (merge := waiting.get(key)) and merge.queued}
-    middle = (len(members) + 1) // 2
+    number = min(max(2, width), len(members))
+    first = batch.formed.slot if batch.formed else 1
+    slots = [first, *(slot for slot in range(1, max(2, width) + 1) if slot != first)]
     found: list[tuple[str, BatchFormed]] = []
-    for part in (members[:middle], members[middle:]):
-        after = found[0][0] if found else ""
-        place = slot if found else whole.slot if whole else 1
+    for place in range(number):
+        part = members[place * len(members) // number : (place + 1) * len(members) // number]
+        after = found[-1][0] if found else ""
         name = named([(issue, n, commits.get((issue, n), "")) for issue, n in part], after, batch.id, "")
-        found.append((name, BatchFormed(members=part, after=after, of=batch.id, slot=place)))
+        slot = slots[place] if width > 1 else first
+        found.append((name, BatchFormed(members=part, after=after, of=batch.id, slot=slot)))
     return found

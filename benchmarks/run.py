@@ -30,7 +30,7 @@ RESULTS = HERE / "results"
 README, PICTURE = HERE.parent / "README.md", HERE.parent / "docs" / "speed.png"
 PARTS = (
     *("append", "contention", "durable", "decode", "fold", "rebuild", "status", "mail", "wake", "idle", "burst"),
-    *("sync", "replay", "merging", "orchestration", "scaling"),
+    *("sync", "replay", "merging", "orchestration", "landings", "scaling"),
 )
 BIG = 10_000_000
 
