@@ -205,7 +205,8 @@ class System:
         """Whether nothing runs, here or elsewhere, nothing is due but what led to nothing when last tried, and nothing
         waits for what comes by itself: a run of a night is to go on when there is quota again.
         """
-        begins = self._settings.max_agents > 0  # else it only lands what is there, whatever agents still do
+        settings = board[runs.State].settings
+        begins = settings is None or settings.max_agents > 0  # else it only lands what is there, whatever agents do
         if any(begins or session.kind != "agent" for session in board[agents.State].sessions()):
             return False
         if begins and (coordinator.at_work_elsewhere(board, now) or coordinator.begins_later(board, now)):
