@@ -70,5 +70,4 @@ def _landings(board: Board) -> Iterator[str]:
 def _leaks(board: Board) -> Iterator[str]:
     for attempt in board[agents.State].ongoing():
         if attempt.leak and not attempt.ended:
-            yield f"  {attempt.issue} is held, for your checkout changed: {attempt.leak}"
-            yield f"  look at it, and if the work may land: swarm work clear {attempt.issue}"
+            yield f"  look at your checkout, and if the work may land: swarm work clear {attempt.issue}"

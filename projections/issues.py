@@ -24,6 +24,8 @@ from ..eventlog.events import (
     IssueOpened,
     IssueReopened,
     IssueTaken,
+    LeakCleared,
+    LeakDetected,
     MergeConflicted,
     MergeDropped,
     MergeLanded,
@@ -69,6 +71,14 @@ class Attempt(msgspec.Struct):
             return failed.reason
         dropped = fact(self.latest, MergeDropped)
         return f"taken out of the merge queue: {dropped.reason or 'a person wants it so'}" if dropped else ""
+
+    @property
+    def held(self) -> str:
+        """How it is known that its agent changed the person's checkout, if that alone keeps it from landing."""
+        found, cleared = fact(self.latest, LeakDetected), happened(self.latest, LeakCleared)
+        if found is None or cleared > happened(self.latest, LeakDetected) or self.over or self.failure or self.landed:
+            return ""
+        return found.evidence
 
     @property
     def landed(self) -> str:
@@ -136,11 +146,13 @@ class Issue(msgspec.Struct):
 
     @property
     def status(self) -> str:
-        """open, in_progress, blocked or done."""
-        mark = self.mark
+        """open, in_progress, blocked or done. What is held for a leak is blocked: it waits for a person."""
+        mark, current = self.mark, self.current
         if mark:
             return _MARKS[type(mark.data)]
-        return IN_PROGRESS if self.current else OPEN
+        if current and current.held:
+            return BLOCKED
+        return IN_PROGRESS if current else OPEN
 
     @property
     def failures(self) -> int:
@@ -180,10 +192,13 @@ class Issue(msgspec.Struct):
 
     @property
     def reason(self) -> str:
-        """Why it is held or was closed, or why the last attempt failed; empty if neither."""
+        """Why it is held or was closed, or why the last attempt failed or may not land; empty if none of these."""
         if self.mark and isinstance(self.mark.data, IssueClosed | IssueHeld):
             return self.mark.data.reason
-        return self.tries[-1].failure if self.tries else ""
+        last = self.tries[-1] if self.tries else None
+        if last and last.held:
+            return f"held, for its agent changed your checkout: {last.held}"
+        return last.failure if last else ""
 
 
 class State(Fold):
@@ -299,7 +314,16 @@ ON: Mapping[type[Fact], Handler] = {
     **dict.fromkeys((IssueOpened, IssueReopened, IssueDelegated), _issue_fact),
     **dict.fromkeys(_MARKS, _marked),
     **dict.fromkeys(
-        (IssueAssigned, AttemptRetried, AttemptCancelled, WorktreePrepared, MergeLanded, *_FAILED),
+        (
+            IssueAssigned,
+            AttemptRetried,
+            AttemptCancelled,
+            WorktreePrepared,
+            LeakDetected,
+            LeakCleared,
+            MergeLanded,
+            *_FAILED,
+        ),
         _attempt_fact,
     ),
     IssueLinked: _linked,

@@ -9,9 +9,10 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from swarm.eventlog.events import IssueOpened
+from swarm.eventlog.fact import Event
 from swarm.eventlog.files import Draft
 from swarm.eventlog.place import find
 from swarm.projections import Board, issues
@@ -51,21 +52,22 @@ class Agent(NamedTuple):
 
 BAD = (
     Agent("a-dirty", DONE),
-    Agent("b-quota", BLOCKED, "exit code 1"),
-    Agent("c-hangs", BLOCKED, "it ran longer than"),
-    Agent("d-asks", BLOCKED, "it ran longer than"),
-    Agent("e-elsewhere", BLOCKED, "unverified"),
+    Agent("b-quota", DONE),
+    Agent("c-hangs", BLOCKED, "as it was interrupted: no sign of life for"),
+    Agent("d-asks", BLOCKED, "it waited for a person for"),
+    Agent("e-elsewhere", BLOCKED, "its agent changed your checkout: builder-"),
     Agent("f-unknown", DONE),
     Agent("g-fails", BLOCKED, "exit code 3"),
     Agent("h-mute", BLOCKED, "unverified"),
     Agent("i-forks", DONE),
     Agent("j-tells", DONE),
-    Agent("k-floods", DONE),
-    Agent("l-stubborn", BLOCKED, "it ran longer than"),
+    Agent("k-floods", BLOCKED, "it printed more than 50 MB"),
+    Agent("l-stubborn", BLOCKED, "though it was asked and interrupted"),
     Agent("m-deletes", DONE),
+    Agent("m-writes", BLOCKED, ".txt as in its work"),
     Agent("n-forges", DONE),
 )
-"""The fourteen."""
+"""The fourteen; one of them in two ways."""
 
 GOOD = Agent("good", DONE)
 BREAKS = Agent("breaks", BLOCKED, "the tests fail")
@@ -78,14 +80,23 @@ grep -qrs --include='*.txt' broken . && exit 1
 """
 SETTINGS = """\
 [start]
-test = "sh gate.sh"
+test = "{test}"
 max_agents = 8
 [limits]
-attempt_minutes = {minutes}
+attempt_minutes = 2.0
 log_mb = 1
+output_mb = 50
+[merge]
+batch_max = 8
+parallel = {parallel}
+[patience]
+nudge = 0.03
+interrupt = 0.05
+kill = 0.02
+waiting = 0.1
 """
-SECONDS = 8.0
-"""What an attempt may take: those that never end cost so much, and the good ones need much less, even if it is late."""
+"""So little patience is enough for the good ones, also where they are late: to be asked does them no harm."""
+PATIENT = ("agent.nudged", "agent.interrupted", "session.kill_requested")
 HOST_KB = 50_000
 SECRET = "sk-mischief-0123456789abcdef0123456789abcdef"  # nobody's
 
@@ -93,21 +104,29 @@ SECRET = "sk-mischief-0123456789abcdef0123456789abcdef"  # nobody's
 class Mischief:
     """Issues for agents of these kinds, in a repository; and what must hold when all of them have ended."""
 
-    def __init__(self, stage: Stage, kinds: list[Agent]) -> None:
+    def __init__(self, stage: Stage, kinds: list[Agent], parallel: int = 1, test: str = "sh gate.sh") -> None:
         self.stage, self.outside = stage, stage.root.parent / "outside"
         self.outside.mkdir()
         (self.outside / "commits").touch()
-        for name, text in (("gate.sh", GATE), ("swarm.toml", SETTINGS.format(minutes=SECONDS / 60)), ("spare.txt", "")):
-            (stage.root / name).write_text(text)
+        (stage.root / "gate.sh").write_text(GATE)
+        (stage.root / "gate.sh").chmod(0o755)
+        (stage.root / "spare").mkdir()
+        for number in range(len(kinds)):
+            (stage.root / "spare" / f"{number}.txt").write_text("spare\n")
+        self.settings(parallel, test)
         stage.git("add", "-A")
         stage.git("commit", "-qm", "a gate")
-        flood = str(amount(30_000_000, 1_000_000_000))
+        flood = str(amount(300_000_000, 2_000_000_000))
         self.env = {**os.environ, "OUTSIDE": str(self.outside), "MISCHIEF_API_KEY": SECRET, "FLOOD": flood}
         self.kinds: dict[str, Agent] = {}
         self.pair = ("left", "right")
         self.memory: dict[int, int] = {}
         self.write({name: f"echo {name} > {name}.txt" for name in self.pair})  # each is green, both together are not
         self.open(kinds)
+
+    def settings(self, parallel: int = 1, test: str = "sh gate.sh") -> None:
+        """Those of the next runs."""
+        (self.stage.root / "swarm.toml").write_text(SETTINGS.format(parallel=parallel, test=test))
 
     def open(self, kinds: Sequence[Agent]) -> None:
         """One more issue for each."""
@@ -162,6 +181,9 @@ class Mischief:
         self.check_target()
         self.check_commits()
         self.check_harm()
+        self.check_leaks()
+        self.check_quota()
+        self.check_patience()
         self.check_processes()
         self.check_log()
 
@@ -178,7 +200,9 @@ class Mischief:
         assert known.keys() == {*self.kinds, *self.pair}
 
     def check_target(self) -> None:
-        """Each commit that `main` ever was, but the one that came before the gate, passes it."""
+        """Each commit that `main` ever was, but those that came before the gate, passes it; and what landed was tested
+        as it is.
+        """
         tree = self.stage.root.parent / "tree"
         self.stage.git("worktree", "add", "--detach", "-q", str(tree), "main")
         commits = self.stage.git("rev-list", "--first-parent", "main").split()[:-1]
@@ -187,9 +211,11 @@ class Mischief:
             self.stage.git("checkout", "-q", "--detach", commit, cwd=tree)
             red += [commit] if subprocess.run(["sh", "gate.sh"], cwd=tree).returncode else []
         assert red == []
-        landed = {event.data.commit for event in self.stage.events("merge.landed")}
+        passed = {(e.subject, e.data.commit) for e in self.stage.events("batch.tested") if e.data.verdict == "passed"}
+        landed = {(e.data.batch, e.data.commit) for e in self.stage.events("merge.landed")}
         assert landed
-        assert landed <= set(self.stage.git("rev-list", "main").split())
+        assert landed <= passed
+        assert {commit for _, commit in landed} <= set(commits)
         self.stage.git("worktree", "remove", "--force", str(tree))
 
     def check_commits(self) -> None:
@@ -207,11 +233,57 @@ class Mischief:
         floods = [path.stat().st_size for path in runs.glob("floods-*/std*.log")]
         assert bool(floods) == ("floods" in self.names())
         assert max(floods, default=0) <= 1_100_000
+        assert {e.data.ended_by for e in self.about("floods", "session.exited")} <= {"output"}
+        assert self.holding(SECRET) == []
         for event in self.stage.events("work.secured"):
-            if event.subject.startswith(("hangs", "asks", "stubborn", "quota")):
+            if event.subject.startswith(("hangs", "asks", "stubborn", "quota", "floods")):
                 kept = self.stage.files(event.data.commit)
                 assert f"{event.subject}.txt" in kept
                 assert f"{event.subject}.other.txt" in kept or not event.subject.startswith("hangs")
+
+    def about(self, name: str, *kinds: str) -> list[Event[Any]]:
+        """The events of these types about the agents of that kind, and not about their tests."""
+        found = (event for event in self.stage.events() if event.type in kinds)
+        agents = (event for event in found if event.subject.startswith(f"{name}-"))
+        return [e for e in agents if getattr(e.data, "session", "") in ("", f"{e.subject}-{e.data.attempt}")]
+
+    def holding(self, secret: str) -> list[str]:
+        """The files of the swarm that have it."""
+        files = (path for path in (self.stage.root / ".git/swarm").rglob("*") if path.is_file())
+        return [str(path) for path in files if secret.encode() in path.read_bytes()]
+
+    def check_leaks(self) -> None:
+        """Who worked in the person's checkout, is held for it; others are seen, and nobody is accused."""
+        events, landed = self.stage.events("leak.detected"), self.stage.files()
+        accused = {event.subject for event in events if event.data.evidence}
+        assert accused == {name for name in self.kinds if name.startswith(("elsewhere", "writes"))}
+        assert not accused & {event.subject for event in self.stage.events("merge.landed")}
+        assert not {f"{name}.txt" for name in accused} & landed
+        seen = {event.subject for event in events}
+        assert {name for name in self.kinds if name.startswith("deletes")} <= seen
+
+    def check_quota(self) -> None:
+        """Pain 16: after a refusal one at a time tries, until one is not refused; and nothing counts as a failure."""
+        shut, trying = False, ""
+        for event in self.stage.events():
+            shut = event.type == "quota.exhausted" or (shut and event.type != "quota.resumed")
+            if event.type == "quota.probed":
+                assert trying == "", event
+                trying = event.data.issue
+            elif event.type == "issue.assigned" and shut:
+                assert event.subject == trying, event
+            elif event.subject == trying and event.type in ("session.exited", "session.lost", "work.rejected"):
+                trying = ""
+        assert bool(self.stage.events("quota.resumed")) == ("quota" in self.names())
+        assert self.about("quota", "attempt.retried", "work.rejected") == []
+
+    def check_patience(self) -> None:
+        """Each step with a silent one is in the log; who waits and says so is left alone until its own time is up."""
+        for name, steps in (("hangs", PATIENT[:2]), ("stubborn", PATIENT), ("asks", PATIENT[2:])):
+            way = dict[str, list[str]]()
+            for event in self.about(name, *PATIENT):
+                way.setdefault(f"{event.subject}-{event.data.attempt}", []).append(event.type)
+            assert {*map(tuple, way.values())} == ({steps} if name in self.names() else set()), name
 
     def check_processes(self) -> None:
         until(lambda: not self.stage.running(), 5, "no process to be left")

@@ -1,5 +1,5 @@
 # Prints more than anybody wants to read, some of it in one line.
-head -c "$FLOOD" /dev/zero | tr '\0' x
-yes "this is the same line again" | head -c "$FLOOD" >&2
-echo "$SWARM_ISSUE" > "$SWARM_ISSUE.txt"
-keep "the work"
+echo half > "$SWARM_ISSUE.txt"
+keep "half of it"
+head -c 10M /dev/zero | tr '\0' x >&2
+yes "this is the same line again" | head -c "$FLOOD"
