@@ -289,6 +289,7 @@ class Mischief:
         until(lambda: not self.stage.running(), 5, "no process to be left")
         assert self.sleepers() == []
         assert self.memory
+        print(f"{len(self.memory)} hosts looked at, {max(self.memory.values())} kB at most")
         assert max(self.memory.values()) < HOST_KB
 
     def sleepers(self) -> list[int]:

@@ -55,8 +55,8 @@ def _land(door: Door, target: str, base: str, commit: str) -> Landed | Moved | R
 
 
 def _checkouts(door: Door) -> Iterator[Place]:
-    """The checkouts of persons: the main one and the linked ones. Ours are not among them: an agent does not decide
-    where git works.
+    """The checkouts of persons: the main one and the linked ones. Ours are not among them, nor those that are just being
+    made (beside ours, and gone a moment later): an agent does not decide where git works.
     """
     if not door.setting("core.bare"):
         yield door.main
@@ -64,7 +64,7 @@ def _checkouts(door: Door) -> Iterator[Place]:
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
         git_dir = os.path.join(folder, name)
         full = linked(git_dir)
-        if full and os.path.dirname(full) != os.path.join(door.root, WORKTREES):
+        if full and not full.startswith(os.path.join(door.root, WORKTREES, "")):
             yield Place(git_dir, full)
 
 

@@ -312,3 +312,13 @@ def test_of_many_landings_on_one_base_exactly_one_lands(scratch: Scratch, git: G
     assert len(results) == 6
     assert len(landed) == 1
     assert git.tip("main") == landed[0].commit
+
+
+def test_a_worktree_of_ours_that_is_just_being_made_has_no_say_in_a_landing(scratch: Scratch, git: Git) -> None:
+    """It is beside ours until git has registered it, and gone a moment later: in between git cannot work there."""
+    base, commit = git.tip("main"), _merged(git, _branch(scratch, {"b.py": "b\n"}))
+    scratch.git("checkout", "--quiet", "--detach")
+    stage = scratch.root / ".swarm/worktrees/.stage/i-1"
+    scratch.git("worktree", "add", "--quiet", "--no-checkout", str(stage), "main")
+    assert git.land("main", base, commit) == Landed(commit=commit)
+    assert [path.name for path in stage.iterdir()] == [".git"]
