@@ -55,7 +55,7 @@ def _land(door: Door, target: str, base: str, commit: str) -> Landed | Moved | R
 
 
 def _checkouts(door: Door) -> Iterator[Place]:
-    """The checkouts of persons: the main one and the linked ones. Ours are not among them, nor those that are just being
+    """The checkouts of persons: the main one and the linked ones. Ours are not among them, nor one that is just being
     made (beside ours, and gone a moment later): an agent does not decide where git works.
     """
     if not door.setting("core.bare"):
