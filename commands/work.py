@@ -51,7 +51,7 @@ def list_(all_: bool, json_: bool) -> None:
     """What did not land, oldest first: whose it is, why it ended, where it is kept, if its worktree is there."""
     home = Home()
     board = home.board(("agents", "issues"), whole=True)
-    rows = [row for attempt in _left(board) if all_ or not (row := _row(home, board, attempt))["landed"]]
+    rows = [row for attempt in _left(board) if not (row := _row(home, board, attempt))["landed"] or all_]
     strays = list(_strays(home, board))
     rows += [_stray(home, name) for name in strays]
     if json_:

@@ -92,6 +92,7 @@ def test_what_failed_is_tested_and_lands_as_it_is_when_it_is_restored(stage: Sta
     assert {"half.txt", "later.txt"} <= stage.files()
     assert len([e for e in stage.events("session.started") if e.data.kind == "agent"]) == 1, "no agent was asked again"
     assert stage.json("work", "list") == []
+    assert [row["landed"] for row in stage.json("work", "list", "--all")] == [True, True]
     assert stage.swarm("work", "restore", failed, "--reopen").code == 2
     assert stage.swarm("log", "verify").code == 0
 
