@@ -222,19 +222,21 @@ def _tell(board: Board, known: Book) -> Iterator[Command]:
 
 
 def _hold(board: Board, known: Book) -> Iterator[Command]:
-    """An issue that has used up its own budget needs a person."""
+    """An issue that has used up its own budget needs a person, but not while its work only has to be tested and to
+    land.
+    """
     for name, issue in sorted(board[issues.State].live.items()):
         why = "" if issue.mark else known.over(f"issue:{name}")
-        if why:
+        if why and not _is_done(board, issue):
             yield Decide(name, IssueHeld(generation=issue.generation, reason=HELD + why), issue.generation)
 
 
 def _end(board: Board, known: Book) -> Iterator[Command]:
     """Agents at work on an account that is used up are ended, and what was given to one is called off before it
-    begins.
+    begins. What needs no agent costs nothing.
     """
     for attempt in board[agents.State].ongoing():
-        if attempt.assigned is None or not attempt.active:
+        if attempt.assigned is None or not attempt.active or _is_given(attempt.assigned):
             continue
         why = known.stopped(attempt.issue, attempt.assigned)
         session = attempt.sessions.get(attempt.name)
@@ -243,6 +245,20 @@ def _end(board: Board, known: Book) -> Iterator[Command]:
         elif why and session and not session.killed:
             wish = SessionKillRequested(session=session.id, attempt=attempt.number, reason=why)
             yield Decide(attempt.issue, wish)
+
+
+def _is_done(board: Board, issue: issues.Issue) -> bool:
+    """Whether no agent is needed any more, as far as is known."""
+    number = issue.current.number if issue.current else 0
+    attempt = board[agents.State].attempts.get((issue.id, number))
+    if attempt is None or attempt.assigned is None:
+        return bool(issue.work)
+    return not attempt.ended and (not attempt.active or _is_given(attempt.assigned))
+
+
+def _is_given(assigned: IssueAssigned) -> bool:
+    """Whether the work is there already."""
+    return bool(assigned.work) and not assigned.resolve
 
 
 def _note(board: Board, settings: RunStarted) -> Iterator[Command]:

@@ -18,6 +18,7 @@ from swarm.eventlog.events import (
     Limit,
     SessionKillRequested,
     UsageReported,
+    WorkRejected,
 )
 from swarm.eventlog.fact import Fact
 from swarm.eventlog.ids import day
@@ -197,11 +198,29 @@ def test_what_was_given_to_an_agent_and_has_not_begun_is_called_off() -> None:
     assert take_all(h) == [BudgetExceeded, SessionKillRequested, AttemptCancelled]
 
 
-def test_what_the_agent_finished_is_tested_and_landed_all_the_same() -> None:
-    h = swarm(Limit("run", usd=1.0))
+@pytest.mark.parametrize("scope", ["run", "issue", "agent", "role", "model", "day"])
+def test_what_the_agent_finished_is_tested_and_landed_all_the_same(scope: str) -> None:
+    h = swarm(Limit(scope, usd=1.0))
     h.to("exited")
     used(h, 1.5)
     assert take_all(h) == [BudgetExceeded]
+
+
+@pytest.mark.parametrize("scope", ["run", "issue", "day"])
+def test_work_that_a_person_gives_back_needs_no_budget(scope: str) -> None:
+    """Called off, it would be forgotten, and the issue begun from nothing."""
+    h = swarm(Limit(scope, usd=1.0))
+    h.to("exited")
+    used(h, 1.5)
+    h.add(WorkRejected(1, "it fails"), "a", "builder")
+    take_all(h)
+    h.add(IssueReopened("as it is", work="c" * 40), "a")
+    assert due(h) == []
+    assert begun(h) == ["a"]
+    h.to("assigned", "a", 2, work="c" * 40)
+    assert due(h) == []
+    h.to("queued", "a", 2)
+    assert due(h) == []
 
 
 def test_more_that_is_allowed_lets_it_go_on_and_is_told_of_anew() -> None:
