@@ -91,8 +91,9 @@ def _assign(board: Board, now: float) -> list[Command]:
     given = [*_given(board, ready, taken, run.started)]
     if given or free <= 0:
         return given  # the others are looked at again at once
-    waits = Waits(board, run.started, now, [issue for issue, _ in ready])
     accounts = book(board, now)
+    able = [issue for issue, _ in ready if not accounts.waits(issue, run.started, _chosen(issue))]
+    waits = Waits(board, run.started, now, able)
     taken |= accounts.spent_agents()
     found: list[Command] = []
     for issue, lease in ready:

@@ -141,9 +141,10 @@ class Waits:
         return f"no quota at {provider}, as far as is known{tries}"
 
     def _tester(self, provider: str) -> str:
-        """The issue that may try it: of those that are ready and would use it, the least refused, then the first."""
+        """The issue that may try it: of those that may begin and would use it, the least refused, then the first."""
         if provider not in self._testers:
-            mine = [issue for issue in self._ready if any(way.provider == provider for way in self._ways(issue))]
+            able = (issue for issue in self._ready if not self._full(_role(issue)))
+            mine = [issue for issue in able if any(way.provider == provider for way in self._ways(issue))]
             least = min(mine, key=lambda issue: refused(self._board, issue), default=None)
             self._testers[provider] = least.id if least else ""
         return self._testers[provider]

@@ -7,15 +7,18 @@ import pytest
 from swarm.actors import builder, coordinator, quotas, watchdog
 from swarm.actors.command import Decide
 from swarm.eventlog.events import (
+    Admission,
     AttemptCancelled,
     Fallback,
     IssueAssigned,
     IssueClosed,
     IssueHeld,
+    Limit,
     QuotaExhausted,
     QuotaProbed,
     QuotaResumed,
     SessionProgressed,
+    UsageReported,
 )
 from swarm.eventlog.fact import Fact
 from swarm.mailbox import waits
@@ -249,6 +252,24 @@ def test_an_issue_that_is_always_refused_does_not_keep_the_others_from_trying(h:
 
 
 # --- something else meanwhile ---
+
+
+@pytest.mark.parametrize(
+    "limits", [{"admission": Admission(roles={"scout": 0})}, {"budgets": [Limit("role:scout", tokens=1)]}]
+)
+def test_an_issue_that_may_not_begin_does_not_keep_the_others_from_trying(limits: dict[str, Any]) -> None:
+    h = History()
+    h.run(**limits)
+    h.issue("s", role="scout", priority=1)
+    h.issue("a")
+    h.issue("b")
+    refuse(h)
+    h.add(UsageReported("x-1", 1, "m", "runtime", input_tokens=1), "x", "session/x-1")
+    h.to("assigned", "x", 1, role="scout")
+    h.add(AttemptCancelled(1, "over"), "x")
+    settle(h)
+    wait(h)
+    assert [(subject, type(fact)) for subject, fact in given(h)] == [("shell", QuotaProbed), ("b", IssueAssigned)]
 
 
 def test_the_first_fallback_with_quota_is_used(h: History) -> None:
