@@ -417,6 +417,14 @@ def test_a_conflict_that_is_to_be_resolved_is_an_agents_task(h: History) -> None
     assert run.conflict == ("a.py", "b.py")
 
 
+def test_a_run_without_agents_leaves_a_conflict_to_the_next_but_tests_what_is_there(h: History) -> None:
+    h.run("run-2", max_agents=0)
+    h.issue("b")
+    h.to("assigned", "a", attempt=2, work=commit("a-1"), resolve=True)
+    h.to("assigned", "b", work=commit("b-1"))
+    assert [(type(step), step.issue) for step in due(h)] == [(Prepare, "b")]
+
+
 def test_a_resolved_conflict_says_what_was_dropped(bench: Any) -> None:
     repository = bench.repository
     start = repository.tip("main")
