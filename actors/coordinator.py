@@ -126,7 +126,7 @@ def _given(
 def begins_later(board: Board, now: float) -> bool:
     """Whether something that failed is tried again after a pause, though nothing may be due until then."""
     run = board[runs.State].current
-    if run is None or run.stopping:
+    if run is None or run.stopping or run.held:
         return False
     return any(retries.waits(issue, now) for issue in board[issues.State].ready())
 

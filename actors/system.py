@@ -209,11 +209,11 @@ class System:
         begins = settings is None or settings.max_agents > 0  # else it only lands what is there, whatever agents do
         if any(begins or session.kind != "agent" for session in board[agents.State].sessions()):
             return False
-        if begins and (coordinator.at_work_elsewhere(board, now) or coordinator.begins_later(board, now)):
-            return False
         run = board[runs.State].current
-        if begins and run and not run.stopping and waits.soon(board, now):
-            return False
+        if begins and run and not (run.stopping or run.held):
+            comes = (coordinator.at_work_elsewhere, coordinator.begins_later, waits.soon)
+            if any(ask(board, now) for ask in comes):
+                return False
         due = [(actor, command) for actor in ACTORS for command in actor.due(board, now)]
         due = [one for one in due if not isinstance(one[1], alerts.SendAlert)]  # who is to be told, is not waited for
         return all(not isinstance(one, Decide) and one in self._staff.waiting(actor.NAME) for actor, one in due)

@@ -9,21 +9,32 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
-from swarm.actors.system import RESTARTS, ActorsFailed, Ending, System
+from swarm.actors.system import ACTORS, RESTARTS, ActorsFailed, Ending, System
 from swarm.eventlog.errors import LogError
-from swarm.eventlog.events import IssueOpened, RunStarted, RunStopRequested
+from swarm.eventlog.events import (
+    AttemptRetried,
+    IssueOpened,
+    LeaseAcquired,
+    QueueHeld,
+    QuotaExhausted,
+    RunStarted,
+    RunStopRequested,
+    WorkRejected,
+)
 from swarm.eventlog.fact import Event, Fact
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.tail import read_all
-from swarm.projections import Board, agents, issues
+from swarm.projections import Board, agents, issues, runs
 from swarm.world import Landed, Moved, Refused, SessionSpec, clock
 
 from doubles import ROOT, MemoryRepository, ScriptedSessions, hands
+from history import History
 from waiting import until
 
 WRITER = """
@@ -319,3 +330,28 @@ def test_what_another_process_appends_is_acted_on_without_waiting_for_the_heartb
             begun = begun or monotonic()
         assert monotonic() - begun < 7
         writer.stdin.close()
+
+
+@pytest.mark.parametrize("stop", [QueueHeld("infrastructure", "no test ran"), RunStopRequested(agents=True)])
+@pytest.mark.parametrize("what", ["a pause", "a quota", "another node"])
+def test_while_nothing_may_begin_what_comes_by_itself_is_not_waited_for(stop: Fact, what: str) -> None:
+    h = History()
+    shared = {"node": "n1", "sync": "origin", "lease": 60.0} if what == "another node" else {}
+    h.run(**shared)
+    generation = h.issue()
+    if what == "a pause":
+        h.to("assigned")
+        h.add(WorkRejected(1, "it fails"), "a")
+        h.add(AttemptRetried(1, "it fails", after=h.now + 100), "a")
+    elif what == "a quota":
+        h.add(QuotaExhausted(until=h.now + 100, reason="limit"), "shell")
+    else:
+        h.add(LeaseAcquired("n2", generation, h.now + 100), "a")
+    due = {command for actor in ACTORS for command in actor.due(h.board(), h.now)}
+    system = SimpleNamespace(
+        _settings=h.board()[runs.State].settings, _staff=SimpleNamespace(waiting=lambda _name: due)
+    )
+    assert not System._at_rest(system, h.board(), h.now)  # type: ignore[arg-type]
+    h.add(stop, "run-1")
+    due |= {command for actor in ACTORS for command in actor.due(h.board(), h.now)}
+    assert System._at_rest(system, h.board(), h.now)  # type: ignore[arg-type]
