@@ -98,10 +98,12 @@ def _policy(board: Board, batch: batches.Batch) -> MergePolicy | None:
 
 
 def _left(board: Board, batch: batches.Batch) -> list[batches.Member]:
-    """What landed with it and was not reverted yet."""
-    known = board[merges.State].all
-    found = {member: known[member].latest for member in batch.members if member in known}
-    return [member for member, latest in found.items() if known[member].landed and MergeReverted not in latest]
+    """Who landed with it, brought something, and was not reverted yet. (What was in the target already is none of its
+    doing, and the commit that has it may be anybody's.)
+    """
+    known, base = board[merges.State].all, batch.stacked.base if batch.stacked else ""
+    found = {member: known[member] for member, own in batch.owns.items() if own != base and member in known}
+    return [member for member, merge in found.items() if merge.landed and MergeReverted not in merge.latest]
 
 
 def due(board: Board, settings: RunStarted, free: bool) -> Command | None:
@@ -133,7 +135,7 @@ def _revert(board: Board, settings: RunStarted, batch: batches.Batch) -> Revert 
     if stacked is None or said is None:
         return None
     cause = max(id_ for id_, event in batch.verdicts.items() if isinstance(event.data, ValidationFinished))
-    owns = list(dict.fromkeys(reversed(batch.owns.values())))
+    owns = [own for own in dict.fromkeys(reversed(batch.owns.values())) if own != stacked.base]
     commits = (stacked.commit,) if stacked.commit not in owns else tuple(owns)
     reason = f"the target did not pass its validation after this landed (exit code {said.code}): {said.command}"
     members = tuple(_left(board, batch))

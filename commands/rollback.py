@@ -54,7 +54,13 @@ def _place(found: list[merges.Merge]) -> tuple[str, str]:
     landed = found[0].landed
     if landed is None:
         raise UsageError("nothing has landed", "swarm merge list")
-    return landed.target, landed.commit if len(found) > 1 else landed.own or landed.commit
+    owns = {_own(merge) for merge in found}
+    return landed.target, landed.commit if len(owns) > 1 else owns.pop()
+
+
+def _own(merge: merges.Merge) -> str:
+    """The commit that brought it, or had it already."""
+    return (merge.landed.own or merge.landed.commit) if merge.landed else ""
 
 
 def _facts(found: list[merges.Merge], revert: str, reason: str, keep_closed: bool) -> list[tuple[str, Fact]]:
@@ -73,17 +79,27 @@ def _landings(board: Board, what: str) -> list[merges.Merge]:
     if not every:
         raise UsageError("nothing has landed that could be reverted", "see: swarm merge list --all")
     if not what:
-        return _batch(every, every[-1])
+        return _sharing(every, _batch(every, every[-1]))
     if len(what) >= SHORTEST and set(what) <= set("0123456789abcdef"):
         own = [merge for merge in every if merge.landed and merge.landed.own.startswith(what)]
         whole = [merge for merge in every if merge.landed and merge.landed.commit.startswith(what)]
         if own or whole:
-            return own[-1:] if own else _batch(every, whole[-1])
+            return _sharing(every, own[-1:] if own else _batch(every, whole[-1]))
     issue = issues.find(board[issues.State], what)
     mine = [merge for merge in every if merge.issue == issue.id]
     if not mine:
         raise UsageError(f"nothing of {issue.id} is on the target", f"swarm issue show {issue.id}")
-    return mine[-1:]
+    return _sharing(every, mine[-1:])
+
+
+def _sharing(every: list[merges.Merge], found: list[merges.Merge]) -> list[merges.Merge]:
+    """All whose work goes with what these brought; raises UsageError if it was not the swarm that brought it."""
+    theirs = {_own(merge) for merge in found}
+    brought = {_own(merge) for merge in every if merge.landed and merge.landed.base != _own(merge)} & theirs
+    if not brought:
+        names = ", ".join(merge.issue for merge in found)
+        raise UsageError(f"landing {names} brought nothing: the target had it already", "by hand: git revert COMMIT")
+    return [merge for merge in every if _own(merge) in brought]
 
 
 def _batch(every: list[merges.Merge], one: merges.Merge) -> list[merges.Merge]:

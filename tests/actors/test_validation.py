@@ -31,6 +31,23 @@ def test_what_the_validation_does_not_accept_is_taken_out_again_and_its_issues_r
     assert "make check" in queue.of(IssueReopened)[0].data.reason
 
 
+@pytest.mark.parametrize("mode", ["squash", "rebase"])
+@pytest.mark.parametrize("others", [[], ["new"]])
+def test_what_was_in_the_target_before_is_not_taken_out_with_who_did_the_same_again(
+    mode: str, others: list[str]
+) -> None:
+    queue = queue_of(0, validate="make check", rollback=True, mode=mode)
+    for name in ("first", "again"):
+        queue.branch(name, {"x": "1\n"})  # two agents had the same idea
+    until_test(queue)
+    for name in others:
+        queue.branch(name, {name: "1\n"})
+    queue.says = lambda _files, _run: int(queue.landed[-1:] != ["first"] and "again" in queue.landed)
+    queue.settle()
+    assert "x" in queue.repository.files(queue.repository.tip("main"))
+    assert (queue.issues(MergeReverted), queue.issues(IssueReopened)) == (others, others)
+
+
 def test_without_rollback_a_failed_validation_is_only_said() -> None:
     queue = queue_of(2, batch_max=1, validate="make check")
     until_test(queue)
