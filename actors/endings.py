@@ -39,20 +39,29 @@ class Remove(Step, frozen=True):
 
 def due(board: Board, attempt: agents.Attempt, secured: WorkSecured, now: float, cause: str) -> Command | None:
     """What is to be done next for an attempt that has ended, whose sessions are over, and whose work is secured."""
-    keep = keeping(attempt, cause)
+    keep = keeping(board, attempt, cause)
     return keep or (removal(attempt, cause) if _is_collected(board, attempt, secured, now) else None)
 
 
-def keeping(attempt: agents.Attempt, cause: str) -> Keep | None:
-    """How what it left on a branch is kept for ever; None if there is nothing, if it landed, or if it is kept."""
+def keeping(board: Board, attempt: agents.Attempt, cause: str) -> Keep | None:
+    """How what it left on a branch is kept for ever; None if there is nothing, if these very commits landed, or if it
+    is kept.
+    """
     prepared, secured = fact(attempt.latest, WorktreePrepared), fact(attempt.latest, WorkSecured)
-    if prepared is None or secured is None or not secured.commits or MergeLanded in attempt.latest:
+    if prepared is None or secured is None or not secured.commits or _is_in_target(board, attempt):
         return None
     if secured.ref != f"refs/heads/{prepared.branch}":
         return None
     lists = (tuple(secured.files), tuple(secured.left), tuple(secured.notes))
     where = (attempt.issue, attempt.number, attempt.agent)
     return Keep(*where, secured.commit, secured.base, secured.commits, *lists, cause)
+
+
+def _is_in_target(board: Board, attempt: agents.Attempt) -> bool:
+    """Whether its own commits landed: a squash or a rebase makes others of them."""
+    landed = attempt.latest.get(MergeLanded)
+    run = board[runs.State].runs.get(landed.correlationid) if landed else None
+    return landed is not None and (run is None or run.started is None or run.started.merge.mode == "merge")
 
 
 def removal(attempt: agents.Attempt, cause: str) -> Remove | None:

@@ -272,7 +272,7 @@ def clean(all_: bool) -> None:
     lock.take(running.Holder(os.getpid(), "swarm work clean", _moment(now())))
     try:
         git = Git(home.place.root, home.place.common)
-        board = home.board(("agents", "issues"), whole=True)
+        board = home.board(("agents", "issues", "runs"), whole=True)
         gone, waiting = _collect(home, git, board)
         kept = [_keep_stray(git, home, name) for name in _strays(home, board)] if all_ else []
     finally:
@@ -299,7 +299,7 @@ def _collect(home: Home, git: "Git", board: Board) -> tuple[int, int]:
         if not attempt.ended or WorktreePrepared not in attempt.latest or WorktreeRemoved in attempt.latest:
             continue
         cause = happened(attempt.latest, WorkSecured)
-        keep, remove = endings.keeping(attempt, cause), endings.removal(attempt, cause)
+        keep, remove = endings.keeping(board, attempt, cause), endings.removal(attempt, cause)
         if remove is None:
             waiting += 1
             continue
