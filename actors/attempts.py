@@ -100,7 +100,7 @@ def _next(board: Board, attempt: agents.Attempt) -> Command | None:
         taken = workspace.taken(board) if settings.ports else None
         return Prepare(*where, path, branch, settings.target, cause, taken, assigned.work, assigned.resolve)
     if assigned.work and not assigned.resolve:  # it is there already, and needs no agent
-        return None if fact(attempt.latest, WorkSecured) else _secure(board, attempt, prepared)
+        return None if fact(attempt.latest, WorkSecured) else _take_over(board, attempt, prepared)
     if session is None:
         return _begin(board, attempt, prepared)
     if session.exited and session.exited.quota:
@@ -108,6 +108,12 @@ def _next(board: Board, attempt: agents.Attempt) -> Command | None:
     if session.over and not fact(attempt.latest, WorkSecured):
         return _stopped(attempt, session) or _secure(board, attempt, prepared)
     return None
+
+
+def _take_over(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared) -> Command | None:
+    """Work that is given is secured as it is, where its tests can be run."""
+    first = workspace.before(board, attempt, prepared, _newest(attempt))
+    return _secure(board, attempt, prepared) if first is None else next(iter(first), None)
 
 
 def _begin(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared) -> Command | None:
@@ -252,7 +258,7 @@ def _do_prepare(command: Prepare, hands: Hands) -> list[Said]:
     base = hands.repository.tip(command.target)
     hands.repository.prepare(command.path, command.branch, base, work=command.work, resolve=command.resolve)
     notes = _furnish(command, hands, base)
-    port = hands.gauge.ports(command.taken) if hands.gauge and command.taken is not None else 0
+    port = workspace.give_ports(hands, command.taken)
     if command.taken is not None and not port:
         notes.append("there are no ten free ports")
     begun = "" if command.resolve else command.work
@@ -262,11 +268,8 @@ def _do_prepare(command: Prepare, hands: Hands) -> list[Said]:
 
 def _furnish(command: Prepare, hands: Hands, base: str) -> list[str]:
     """What the recipe copies and links. Where that is refused, there is no worktree: nobody would remove it."""
-    recipe = hands.recipe
-    if not (recipe.copy or recipe.link):
-        return []
     try:
-        return hands.repository.furnish(command.path, recipe.copy, recipe.link)
+        return workspace.furnish(hands, command.path)
     except SwarmError:
         hands.repository.remove(command.path, base, recycle=True)
         hands.repository.delete_branch(command.branch, base)

@@ -24,6 +24,8 @@ TRIES = 2
 """So many tries that could not judge, one after the other, hold the queue."""
 KILLED = (-9, -15, 128 + 9, 128 + 15)
 """Exit codes of a program that was killed from outside (mostly for want of memory), and of a shell that saw it."""
+NOT_SET_UP = "swarm: the setup command failed"
+"""What a gate's session prints (with exit code 126) where the worktree could not be made ready for the test."""
 WHOLE = 4096
 """Output of at most so many bytes is in its event as a whole."""
 PORTS = 10
@@ -132,7 +134,7 @@ def start(hands: Hands, gate: SessionSpec, port: int = 0) -> Said:
     """Run the gate; what is to be said of that. `port`: the first of the worktree's ten, if it has some."""
     env = hands.environment({"SWARM_ISSUE": gate.issue, "SWARM_SESSION": gate.session, **ports(port)})
     host = hands.sessions.start(gate, env)
-    asked = SessionRequested(session=gate.session, attempt=gate.attempt, kind=gate.kind, host_pid=host)
+    asked = SessionRequested(gate.session, gate.attempt, gate.kind, host_pid=host, port=port)
     return Said(gate.issue, asked, gate.causationid)
 
 
@@ -166,12 +168,19 @@ def _unable(exited: SessionExited, command: str) -> str:
         return "the test command was ended before it could judge"
     if exited.ended_by in ("memory", "processes", "output"):
         return f"the test command went over its limit of {exited.ended_by}"
+    if not exited.ended_by and is_not_set_up(exited.code, exited.tail):
+        return "the setup command failed, so no test was run"
     if exited.code in (126, 127) or exited.ended_by:
         return f"the test command could not be run (exit code {exited.code})"
     if exited.code in KILLED:
         return f"the test command was killed (exit code {exited.code}): for want of memory, or by somebody"
     runner = ran_nothing(command, exited.code, exited.tail, exited.output <= WHOLE)
     return f"no test ran, says {runner} (exit code {exited.code})" if runner else ""
+
+
+def is_not_set_up(code: int, output: str) -> bool:
+    """Whether it was not even the test that ended so."""
+    return code == 126 and NOT_SET_UP in output
 
 
 def hold(issue: str, command: str, said: Verdict) -> QueueHeld:

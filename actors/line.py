@@ -58,7 +58,9 @@ class Line:
         if said and self.run and not self.run.held:
             batch = self.state.all[said.subject]
             issue = batch.formed.members[0][0] if batch.formed and batch.formed.members else ""
-            why = f"the test command could not judge (exit code {said.data.code})"
+            unready = gates.is_not_set_up(said.data.code, said.data.output)
+            unable = f"the test command could not judge (exit code {said.data.code})"
+            why = "the setup command failed before the test command" if unready else unable
             verdict = gates.Verdict(gates.BROKEN, said.data.code, said.data.output if not said.data.code else why)
             yield Decide(self.run.id, gates.hold(issue, said.data.command, verdict), said.id)
 
@@ -208,7 +210,8 @@ class Line:
             yield JudgeTest(batch.id, stacked, gate.name, gate.command, look.run, turn.said, look.failed, turn.cause)
         elif turn.start and may_start:
             slot = batch.formed.slot
-            yield Start(batch.id, turn.session, *first, stacked, slot, gate, look.run, False, self._cause(batch))
+            ports = validation.taken_ports(self.board, self.settings)
+            yield Start(batch.id, turn.session, *first, stacked, slot, gate, look.run, False, self._cause(batch), ports)
 
     def _land(self) -> Iterator[Land]:
         ready = [*self.aside, *(one for one in self.line[:1] if self._is_first(one))]

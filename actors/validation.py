@@ -19,7 +19,7 @@ from ..eventlog.events import (
 from ..eventlog.ids import time_of
 from ..projections import Board, agents, batches, happened, merges, runs
 from ..world import Conflict, Landed, Refused
-from . import gates, stacks
+from . import gates, stacks, workspace
 from .attempts import WORKTREES
 from .command import Command, Said, words
 from .hands import Hands
@@ -40,7 +40,8 @@ class OfBatch(Command, frozen=True):
 
 class Start(OfBatch, frozen=True):
     """Put the batch's commit into the Merger's worktree `slot`, and run the gate in there, for the `run`-th time; or,
-    after it `landed`, its validation. The session is one of this attempt.
+    after it `landed`, its validation. The session is one of this attempt. `taken`: the ports that others have; None:
+    it gets none.
     """
 
     session: str
@@ -52,6 +53,7 @@ class Start(OfBatch, frozen=True):
     run: int
     landed: bool
     cause: str
+    taken: tuple[int, ...] | None = None
 
     @property
     def key(self) -> str:
@@ -127,7 +129,13 @@ def due(board: Board, settings: RunStarted, free: bool) -> Command | None:
         return None
     cause, gate = happened(batch.latest, BatchDissolved), Gate("validate", policy.validate, timeout=0.0)
     stacked = stacks.Tree(batch.stacked.base, landed, batch.stacked.tree)
-    return Start(batch.id, turn.session, issue, attempt, stacked, formed.slot, gate, 1, True, cause)
+    ports = taken_ports(board, settings)
+    return Start(batch.id, turn.session, issue, attempt, stacked, formed.slot, gate, 1, True, cause, ports)
+
+
+def taken_ports(board: Board, settings: RunStarted) -> tuple[int, ...] | None:
+    """The ports that others have, if sessions are given some of their own."""
+    return workspace.taken(board) if settings.ports else None
 
 
 def _revert(board: Board, settings: RunStarted, batch: batches.Batch) -> Revert | None:
@@ -158,12 +166,15 @@ def perform(command: Command, hands: Hands) -> list[Said]:
 
 def _start(command: Start, hands: Hands) -> list[Said]:
     name = f"{WORKTREES}/merger" + (f"-{command.slot}" if command.slot > 1 else "")
-    path, gate = f"{hands.root}/{name}", command.gate
+    path, gate, port = f"{hands.root}/{name}", command.gate, 0
     if not hands.sessions.running(command.session):  # else it was started before a crash, and works in there
         path = hands.repository.gate(name, command.stacked.commit)
+        workspace.furnish(hands, name)
+        port = workspace.give_ports(hands, command.taken)
     kind = "validation" if command.landed else "landing"
     where = (command.session, command.issue, command.attempt, kind)
-    return [gates.start(hands, gates.spec(hands, gate.command, *where, path, command.cause, gate.timeout))]
+    spec = gates.spec(hands, gate.command, *where, path, command.cause, gate.timeout)
+    return [gates.start(hands, workspace.set_up_first(spec, hands), port)]
 
 
 def _take_out(command: Revert, hands: Hands) -> list[Said]:

@@ -1,13 +1,16 @@
 """What is run in a worktree beside the agent and its tests: the setting up before, the cleaning up after.
 
 Rule: an agent begins in a worktree that was set up, or not at all; what fails to clean up is said and holds nothing up.
+The Merger's own worktrees are cleaned for every test, so there the same session sets up first, and then tests: a setup
+that fails there is never a verdict. They stay, so nothing is cleaned up in them.
 """
 
 from msgspec.structs import replace
 
 from ..eventlog.errors import SwarmError
 from ..eventlog.events import SessionLost, SessionRequested, WorkRejected, WorktreePrepared
-from ..projections import Board, agents, happened, runs
+from ..projections import Board, agents, fact, happened, runs
+from ..world import SessionSpec
 from . import gates
 from .command import Command, Said, Step
 from .hands import Hands
@@ -15,6 +18,11 @@ from .hands import Hands
 SETUP, CLEANUP = "setup", "cleanup"
 TRIES = 3
 """So many lost sessions of the setup command are its own doing: it takes its host down with it."""
+_FIRST = f"""
+/bin/sh -c "$1" || {{ code=$?; echo "{gates.NOT_SET_UP} (exit code $code)"; exit 126; }}
+shift
+exec "$@"
+"""
 
 
 class Chore(Step, frozen=True):
@@ -69,9 +77,30 @@ def after(board: Board, attempt: agents.Attempt, prepared: WorktreePrepared, cau
 
 
 def taken(board: Board) -> tuple[int, ...]:
-    """The blocks of ports that worktrees have which are still there."""
-    live = (attempt.get(WorktreePrepared) for attempt in board[agents.State].live.values())
-    return tuple(sorted({prepared.port for prepared in live if prepared and prepared.port}))
+    """The blocks of ports of worktrees which are still there, and of sessions which run."""
+    state = board[agents.State]
+    live = (attempt.get(WorktreePrepared) for attempt in state.live.values())
+    running = (fact(session.latest, SessionRequested) for session in state.sessions())
+    return tuple(sorted({given.port for given in (*live, *running) if given and given.port}))
+
+
+def furnish(hands: Hands, path: str) -> list[str]:
+    """Copy and link what the recipe says; returns what could not be had, in words."""
+    recipe = hands.recipe
+    return hands.repository.furnish(path, recipe.copy, recipe.link) if recipe.copy or recipe.link else []
+
+
+def give_ports(hands: Hands, taken: tuple[int, ...] | None) -> int:
+    """The first of ten ports that nobody has; 0 if there are none, or none are asked for (None)."""
+    return hands.gauge.ports(taken) if hands.gauge and taken is not None else 0
+
+
+def set_up_first(spec: SessionSpec, hands: Hands) -> SessionSpec:
+    """The same session, which runs the setup command before its own; it may take the time of both."""
+    setup, seconds = hands.recipe.setup, hands.recipe.seconds
+    if not setup:
+        return spec
+    return replace(spec, argv=["/bin/sh", "-c", _FIRST, "sh", setup, *spec.argv], timeout=spec.timeout + seconds)
 
 
 def perform(command: Chore | RejectSetup, hands: Hands) -> list[Said]:

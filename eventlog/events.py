@@ -364,13 +364,15 @@ class WorktreeRemoved(Fact):
 # --- sessions: every outside process --------------------------------------------------------------
 class SessionRequested(Fact):
     """A host process was asked to run `session`. `kind` is agent, gate (an attempt's test), landing (the test of what
-    is to land), validation (of what landed), setup or cleanup (of a worktree).
+    is to land), validation (of what landed), setup or cleanup (of a worktree). `port`: the first of the ten that
+    it may use (0: none).
     """
 
     session: str
     attempt: int
     kind: str
     host_pid: int = 0
+    port: int = 0
 
 
 class SessionStarted(Fact):

@@ -133,7 +133,7 @@ def test_a_chore_is_a_session_in_the_worktree_with_a_limit_of_its_own(bench: Any
     hands = replace(bench.hands, recipe=Recipe(seconds=12.0), environment=environment)
     chore = Chore("a", 1, "setup", "a-1-setup", "npm ci", PATH, 20_010, "cause")
     facts = [each.fact for each in builder.perform(chore, hands)]
-    assert facts == [SessionRequested("a-1-setup", 1, "setup", 7)]
+    assert facts == [SessionRequested("a-1-setup", 1, "setup", 7, 20_010)]
     spec = bench.sessions.specs["a-1-setup"]
     assert (spec.argv, spec.cwd, spec.timeout, spec.kind) == (
         ["/bin/sh", "-c", "npm ci"],

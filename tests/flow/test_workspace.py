@@ -34,12 +34,12 @@ cleanup = "test -f ran && echo cleanup $SWARM_ISSUE >> {notes}"
     )
     body = ". ./.env; echo $GREETING > greeting.txt; cat ran >> greeting.txt; echo MINE=1 >> .env"
     issue = stage.issue("Greet", body)
-    done = stage.start("--test", 'test -f ran -a -f .env -a -L node_modules -o "${PWD##*/}" = merger')
+    done = stage.start("--test", "test -f ran -a -f .env -a -L node_modules")
     assert done.code == 0, done.out
     assert stage.files() == {"a.txt", "greeting.txt"}
     assert (stage.root / "greeting.txt").read_text() == "hello\nGREETING=hello\n1\n"
     assert (stage.root / ".env").read_text() == "GREETING=hello\n"
-    assert notes.read_text() == f"setup {issue}\ncleanup {issue}\n"
+    assert notes.read_text() == f"setup {issue}\nsetup {issue}\ncleanup {issue}\n"  # twice: where it lands, too
     (prepared,) = stage.events("worktree.prepared")
     assert prepared.data.notes == ["there is no .env.local to copy"]
     assert "there is no .env.local to copy" in stage.swarm("log").out
@@ -76,7 +76,7 @@ def test_two_worktrees_at_work_have_ports_of_their_own(stage: Stage) -> None:
     recipe(stage, "ports = true")
     body = 'echo $SWARM_PORT_0 $SWARM_PORT_9 > "$SWARM_ISSUE.txt"; while [ ! -f ../../../go ]; do sleep 0.05; done'
     issues = [stage.issue(f"Serve {n}", body) for n in (1, 2)]
-    started = stage.background("--until-idle", "--max-agents", "2", "--test", 'test "$SWARM_PORT_0$SWARM_AGENT"')
+    started = stage.background("--until-idle", "--max-agents", "2", "--test", 'test "$SWARM_PORT_0"')
     prepared = stage.wait_for("worktree.prepared", 2)
     stage.wait_for("session.started", 2)
     first, second = sorted(event.data.port for event in prepared)
@@ -86,8 +86,7 @@ def test_two_worktrees_at_work_have_ports_of_their_own(stage: Stage) -> None:
     until(lambda: started.poll() is not None, 30, "the swarm to be done")
     for event in prepared:
         port = event.data.port
-        text = stage.git("show", f"swarm/{event.data.branch.split('/')[1]}/{event.subject}-1:{event.subject}.txt")
-        assert text == f"{port} {port + 9}"
+        assert stage.git("show", f"main:{event.subject}.txt") == f"{port} {port + 9}"
     assert {event.subject for event in prepared} == set(issues)
 
 
@@ -110,3 +109,46 @@ def test_paths_outside_of_the_repository_are_refused_before_anything_starts(stag
     assert refused.code == 2
     assert 'workspace.copy: "../secret" is no path within the repository' in refused.err
     assert not stage.events("run.started")
+
+
+def test_what_lands_and_what_landed_are_tested_with_the_same_copies_links_and_setup(stage: Stage) -> None:
+    beside_git(stage)
+    setup = "cat .env > ran; echo 1 tests ran"
+    recipe(stage, f'copy = [".env"]\nlink = ["node_modules"]\nsetup = "{setup}"\nports = true')
+    stage.issue("Write b", "echo b > b.txt")
+    ready = 'grep -q hello ran && test -f .env -a -L node_modules -a "$SWARM_PORT_9"'
+    done = stage.start("--test", ready, "--validate", ready, "--rollback-on-validate-fail")
+    assert done.code == 0, done.out + done.err
+    assert stage.files() == {"a.txt", "b.txt"}
+    given = {e.data.kind: e.data.port for e in stage.events("session.requested")}
+    assert list(given) == ["setup", "agent", "gate", "landing", "validation"]
+    assert given["landing"] != given["gate"] == given["setup"]
+    assert not [kind for kind, port in given.items() if kind != "agent" and port < 20_000]
+    assert stage.swarm("replay", "--verify").code == 0
+
+
+def test_setting_up_that_fails_where_it_lands_is_no_fault_of_the_branch_and_holds_the_queue(stage: Stage) -> None:
+    recipe(stage, """setup = 'test "${PWD##*/}" != merger || { echo no network; exit 3; }'""")
+    issue = stage.issue("Write b", "echo b > b.txt")
+    done = stage.start("--test", "true")
+    assert done.code == 1
+    tests = [e.data for e in stage.events("batch.tested")]
+    assert [(test.verdict, test.code) for test in tests] == [("broken", 126)] * 2
+    assert tests[0].output == "no network\nswarm: the setup command failed (exit code 3)"
+    held = stage.events("queue.held")[0].data
+    assert held.reason.startswith("the setup command failed before the test command, 2 times in a row: true")
+    assert stage.row(issue)["attempts"] == 1
+    (stage.root / "swarm.toml").write_text("")
+    assert stage.start("--test", "true").code == 0
+    assert stage.row(issue)["status"] == "done"
+
+
+def test_what_may_not_be_copied_where_it_lands_holds_the_queue_with_words(stage: Stage) -> None:
+    beside_git(stage)
+    recipe(stage, 'copy = [".env"]')
+    issue = stage.issue("Take it over", "git add -f .env; git commit -qm mine")
+    done = stage.start("--test", "true")
+    assert done.code == 1
+    assert ".env is in git" in stage.events("queue.held")[0].data.reason
+    assert stage.row(issue)["attempts"] == 1
+    assert stage.files() == {"a.txt"}
