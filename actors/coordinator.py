@@ -114,10 +114,11 @@ def _assign(board: Board, now: float) -> list[Command]:
 def _given(
     board: Board, ready: list[tuple[issues.Issue, str]], taken: set[str], settings: RunStarted
 ) -> Iterator[Command]:
-    """What comes with work of its own needs no agent, only a name: it is tested, and queued."""
+    """What comes with work of its own needs no agent, only a name: it is tested, and queued. It is tried once."""
     room = max(settings.max_agents, TESTED) - sum(attempt.testing for attempt in board[agents.State].ongoing())
     for issue, lease in ready:
-        if issue.work and room > 0 and issue.opened:
+        work, resolve = _begun(board, issue, settings)
+        if work and not resolve and room > 0 and issue.opened:
             way = Way(issue.opened.runtime or settings.runtime, "", "")
             yield _assignment(board, issue, _free(issue, taken, settings), settings, lease, way)
             room -= 1
@@ -128,26 +129,37 @@ def begins_later(board: Board, now: float) -> bool:
     run = board[runs.State].current
     if run is None or run.stopping or run.held:
         return False
-    return any(retries.waits(issue, now) for issue in board[issues.State].ready())
+    ready = (issue for issue in board[issues.State].ready() if run.started and _is_ours(board, issue, run.started))
+    return any(retries.waits(issue, now) for issue in ready)
 
 
 def _ready(board: Board, settings: RunStarted, taken: set[str], now: float) -> list[tuple[issues.Issue, str]]:
     """What we may begin, each with our lease on it (empty where the log is not shared): not what waits for an agent."""
-    ready = [i for i in board[issues.State].ready() if _chosen(i) not in taken and not retries.waits(i, now)]
+    known = [issue for issue in board[issues.State].ready() if _is_ours(board, issue, settings)]
+    ready = [issue for issue in known if _chosen(issue) not in taken and not retries.waits(issue, now)]
     if not settings.sync:
         return [(issue, "") for issue in ready]
     held = [(issue, nodes.lease(board, settings, issue.id, issue.generation, now)) for issue in ready]
     return [(issue, lease.id) for issue, lease in held if lease]
 
 
+def _is_ours(board: Board, issue: issues.Issue, settings: RunStarted) -> bool:
+    """Whether this run does such things: one without agents only lands what is there."""
+    return settings.max_agents > 0 or bool(_begun(board, issue, settings)[0])
+
+
 def _places(board: Board, settings: RunStarted) -> tuple[int, set[str]]:
-    """How many agents may begin something, and the names of those at work."""
+    """How many agents may begin something, and the names of those at work. A run without agents has one all the same
+    where conflicts are to be resolved, and leaves those alone that it finds at work.
+    """
     everyone = board[agents.State].ongoing()
     busy = [attempt for attempt in everyone if attempt.active or _runs(attempt)]
     taken = {attempt.agent for attempt in busy}
-    if sum(attempt.testing for attempt in everyone) >= settings.max_agents:
+    most = settings.max_agents or int(settings.merge.on_conflict == "resolve")
+    if sum(attempt.testing for attempt in everyone) >= most:
         return 0, taken  # the tests do not keep up: more work would only pile up before them
-    return settings.max_agents - len(busy), taken
+    own = [attempt for attempt in busy if settings.max_agents or (attempt.assigned and attempt.assigned.resolve)]
+    return most - len(own), taken
 
 
 def _runs(attempt: agents.Attempt) -> bool:
@@ -164,7 +176,8 @@ def _agent(issue: issues.Issue, taken: set[str], settings: RunStarted) -> str:
         return "" if chosen in taken else chosen
     name = _free(issue, taken, settings)
     number = int(name.split("-")[1])
-    return name if number <= settings.max_agents else ""  # the others have used up their budgets
+    within = not settings.max_agents or number <= settings.max_agents
+    return name if within else ""  # the others have used up their budgets
 
 
 def _free(issue: issues.Issue, taken: set[str], settings: RunStarted) -> str:

@@ -186,4 +186,5 @@ def is_not_set_up(code: int, output: str) -> bool:
 def hold(issue: str, command: str, said: Verdict) -> QueueHeld:
     """What is to be said when a gate could not judge `TRIES` times, one after the other."""
     what = f"{said.why}, {TRIES} times in a row: {head(one_line(command), 200)}"
-    return QueueHeld("infrastructure", f"{what}; that is no fault of the branch: mend it and run `swarm start`", issue)
+    why = f"{what}; that is no fault of the branch: mend it, then run `swarm merge now`"
+    return QueueHeld("infrastructure", why, issue)

@@ -205,14 +205,14 @@ class System:
         """Whether nothing runs, here or elsewhere, nothing is due but what led to nothing when last tried, and nothing
         waits for what comes by itself: a run of a night is to go on when there is quota again.
         """
-        settings = board[runs.State].settings
+        settings, state = board[runs.State].settings, board[agents.State]
         begins = settings is None or settings.max_agents > 0  # else it only lands what is there, whatever agents do
-        if any(begins or session.kind != "agent" for session in board[agents.State].sessions()):
+        if any(begins or session.kind != "agent" or state.resolves(session) for session in state.sessions()):
             return False
         run = board[runs.State].current
-        if begins and run and not (run.stopping or run.held):
+        if run and not (run.stopping or run.held):
             comes = (coordinator.at_work_elsewhere, coordinator.begins_later, waits.soon)
-            if any(ask(board, now) for ask in comes):
+            if any(ask(board, now) for ask in (comes if begins else (coordinator.begins_later,))):
                 return False
         due = [(actor, command) for actor in ACTORS for command in actor.due(board, now)]
         due = [one for one in due if not isinstance(one[1], alerts.SendAlert)]  # who is to be told, is not waited for

@@ -44,6 +44,7 @@ def _held(board: Board) -> Iterator[str]:
     held = board[runs.State].held
     if held:
         yield f"the merge queue is held: {held.reason}"
+        yield "  when that is out of the way: swarm merge now, or swarm start"
     blocked = [issue.id for issue in board[issues.State].known() if issue.status == issues.BLOCKED]
     if blocked:
         yield f"what went wrong, in full: swarm issue show {blocked[0]}"

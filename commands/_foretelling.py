@@ -2,14 +2,16 @@
 known before a gate has run is not said.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+from ..eventlog.events import IssueReopened
 from ..projections import batches, issues
 from . import Home, emit, say
 
 
-def foretell(home: Home, options: dict[str, Any], json_: bool) -> int:
-    """Say who would be tested together, and what would conflict; returns 1 if anything would."""
+def foretell(home: Home, options: dict[str, Any], offers: Sequence[tuple[str, IssueReopened]], json_: bool) -> int:
+    """Say who would be tested together, and what would conflict, `offers` included; returns 1 if anything would."""
     from ..actors import boot, gates, queue
     from ..world import clock
     from ..world.git import Git
@@ -30,6 +32,7 @@ def foretell(home: Home, options: dict[str, Any], json_: bool) -> int:
         left = [entry for entry in left if entry not in chosen]
     clash = {entry.issue: files for entry, files in conflicts.items()}
     given = {issue.id: issue.work for issue in board[issues.State].ready() if issue.work}
+    given |= {issue: reopened.work for issue, reopened in offers}
     clash |= {name: files for name, work in given.items() if (files := git.predict(tip, work))}
     policy = force.merge.on_conflict
     if json_:

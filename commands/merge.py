@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ..eventlog.errors import UsageError
-from ..eventlog.events import IssueReopened, MergeDropped, MergeQueued, QueueResumed, WorkSecured
+from ..eventlog.events import IssueReopened, MergeConflicted, MergeDropped, MergeQueued, QueueResumed, WorkSecured
 from ..eventlog.fact import Fact
 from ..eventlog.files import Draft
 from ..eventlog.ids import rfc3339
@@ -44,7 +44,7 @@ def list_(all_: bool, json_: bool) -> None:
         emit({"held": held.reason if held else "", "merges": rows})
         return
     if held:
-        say(f"the queue is held: {held.reason}")
+        say(f"the queue is held: {held.reason}\n  to go on: swarm merge now")
     if not rows:
         say("nothing waits to land" if not all_ else "nothing was ever queued")
         return
@@ -75,8 +75,12 @@ def show(id: str, json_: bool) -> None:  # noqa: A002
     if row["conflicts"]:
         say(f"conflicts {', '.join(row['conflicts'])}")
     for test in row["tests"]:
+        if test["verdict"] == "none":
+            say(f"\nno test is set: {test['commit'][:10]} was not judged")
+            continue
         say(f"\n{test['gate']} {test['verdict']} on {test['commit'][:10]} (code {test['code']}): {test['command']}")
-        say(test["output"].rstrip())
+        if test["output"].rstrip():
+            say(test["output"].rstrip())
 
 
 def _find(board: Board, name: str) -> merges.Merge:
@@ -112,7 +116,8 @@ def _in_order(board: Board) -> Iterator[merges.Merge]:
 def _row(board: Board, merge: merges.Merge) -> dict[str, Any]:
     settings = board[runs.State].settings
     issue = board[issues.State].all.get(merge.issue)
-    opened, batch = issue.opened if issue else None, board[batches.State].holding((merge.issue, merge.attempt))
+    opened = issue.opened if issue else None
+    batch = None if merge.ended else board[batches.State].holding((merge.issue, merge.attempt))
     since = happened(merge.latest, MergeQueued)
     return views.merge_row(board, merge, settings.target if settings else "") | {
         "title": opened.title if opened else "",
@@ -136,6 +141,10 @@ def _why(board: Board, merge: merges.Merge, issue: issues.Issue | None) -> str:
 
 
 def _conflicts(merge: merges.Merge) -> list[str]:
+    """The files in which it conflicts, or is expected to."""
+    conflicted = fact(merge.latest, MergeConflicted)
+    if conflicted:
+        return list(conflicted.files)
     return list(merge.predicted.files) if merge.predicted and not merge.ended else []
 
 
@@ -159,29 +168,31 @@ def retry(id: str, reason: str) -> None:  # noqa: A002
     """Test and land the same work again: of one that conflicted, failed, or was dropped. No agent is needed."""
     fitting(reason, "reason")
     home, said = Home(), ""
-    source = whoami(home.place)
+    source, goes_on = whoami(home.place), _holder(home) is not None
 
     def ask(board: Board) -> list[Draft]:
         nonlocal said
         merge = _find(board, id)
-        subject, fact_, said = _again(board, merge, reason)
+        subject, fact_, said = _again(board, merge, reason, goes_on)
         return [Draft(fact_, source, subject)] if fact_ else []
 
     home.decide((), ask)
     say(said)
 
 
-def _again(board: Board, merge: merges.Merge, reason: str) -> tuple[str, Fact | None, str]:
-    """(subject, fact, words); raises UsageError where that makes no sense."""
+def _again(board: Board, merge: merges.Merge, reason: str, goes_on: bool) -> tuple[str, Fact | None, str]:
+    """(subject, fact, words); raises UsageError where that makes no sense. `goes_on`: the swarm runs."""
     run_, issue = board[runs.State].current, board[issues.State].all[merge.issue]
     if not merge.ended:
-        if run_ and run_.held:
+        if goes_on and run_ and run_.held:
             return run_.id, QueueResumed(reason or f"merge retry {merge.issue}"), "the queue goes on"
-        return "", None, f"{merge.issue} waits in the queue already"
+        return "", None, f"{merge.issue} waits in the queue already{'' if goes_on else ': swarm merge now'}"
     if merge.landed:
         back = "was rolled back: merging its commits again would change nothing"
         word = back if merge.status == "reverted" else "landed"
         raise UsageError(f"{merge.issue} {word}", f"to have it done anew: swarm issue reopen {merge.issue}")
+    if issue.work:
+        return "", None, f"{merge.issue} is to be merged again already: swarm merge now"
     if issue.current and not issue.mark:
         raise UsageError(f"{issue.assignee} is at work on {issue.id} already", f"swarm issue show {issue.id}")
     queued = fact(merge.latest, MergeQueued)
@@ -224,23 +235,36 @@ def drop(id: str, reason: str) -> None:  # noqa: A002
 @click.option("--rollback-on-validate-fail", "rollback", is_flag=True, default=None, help="Then revert what landed.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing, not even the log.")
 @click.option("--json", "json_", is_flag=True, help="With --dry-run: print one JSON document.")
-def now(completed: bool, all_: bool, on_conflict: str | None, dry_run: bool, json_: bool, **options: Any) -> int:
-    """Land what waits, now: test it, merge it, and stop. No agent is started."""
-    from ..world import running
+def now(completed: bool, all_: bool, dry_run: bool, json_: bool, **options: Any) -> int:
+    """Land what waits, now: test it, merge it, and stop. No agent is started, but to resolve a conflict.
 
+    Where the swarm runs already, it lands what waits by itself: then only a queue that it holds goes on.
+    """
     if completed and all_:
         raise UsageError("--completed and --all exclude each other")
+    if json_ and not dry_run:
+        raise UsageError("--json goes with --dry-run", "what waits: swarm merge list --json")
     home = Home()
-    given = {"max_agents": 0, "on_conflict": on_conflict or "stop", **options}
+    holder = None if dry_run else _holder(home)
+    if holder and any(option is not None for option in options.values()):
+        raise UsageError(f"{holder.run} runs, with settings of its own", "swarm stop, and then again")
+    given = {"max_agents": 0, **options, "on_conflict": options["on_conflict"] or "stop"}
+    offers = _offers(home.board()) if all_ else []
     if dry_run:
-        return foretell(home, given, json_)
-    holder = running.holder(os.path.join(home.place.home, "run.lock"))
+        return foretell(home, given, offers, json_)
+    if offers:
+        home.append(whoami(home.place), [*offers])
     if holder:
         return _resume(home, holder.run)
-    if all_:
-        _offer(home)
     before = home.board()[merges.State].landed()
     return run(home, True, given, lambda board, reason, _: _told(board, reason, before))
+
+
+def _holder(home: Home) -> Any:
+    """Who runs the swarm here; None if nobody does."""
+    from ..world import running
+
+    return running.holder(os.path.join(home.place.home, "run.lock"))
 
 
 def _resume(home: Home, run_id: str) -> int:
@@ -253,33 +277,44 @@ def _resume(home: Home, run_id: str) -> int:
     return 0
 
 
-def _offer(home: Home) -> None:
-    """Have what failed attempts left tested and queued as it is, of issues that nobody works on."""
-    board = home.board()
-    facts: list[tuple[str, Fact]] = []
+def _offers(board: Board) -> list[tuple[str, IssueReopened]]:
+    """(issue, fact) for what failed attempts left, of issues that nobody works on: it is to be tested and queued as it
+    is.
+    """
+    facts: list[tuple[str, IssueReopened]] = []
     for issue in board[issues.State].known():
         attempt = board[agents.State].attempts.get((issue.id, max(issue.attempts, default=0)))
         left = fact(attempt.latest, WorkSecured) if attempt else None
         at_rest = issue.status == issues.BLOCKED or (issue.status == issues.OPEN and issue.current is None)
         if attempt and attempt.ended and attempt.unlanded and left and left.commits and at_rest:
             facts.append((issue.id, IssueReopened(reason="swarm merge now --all", work=left.commit)))
-    if facts:
-        home.append(whoami(home.place), facts)
+    return facts
 
 
 def _told(board: Board, reason: str, before: int) -> int:
     """How it went; returns the exit code."""
     current = board[runs.State].current
-    mine = [m for m in board[merges.State].all.values() if m.ended and not m.landed and _ended_in(m, current)]
-    left = board[merges.State].queue()
+    waiting = board[merges.State].queue()
+    known = {merge.issue for merge in waiting}
+    left = [one for one in board[issues.State].known() if one.id not in known and _is_left(board, one, current)]
     say(f"{reason}: {board[merges.State].landed() - before} landed")
-    for merge in (*mine, *left):
-        row = _row(board, merge)
-        say(f"  {row['issue']}  {row['status']:<10}  {row['title']}{': ' + row['why'] if row['why'] else ''}")
-    if current and current.held:
-        say(f"the queue is held: {current.held.reason}")
-    return 130 if reason == "interrupted" else 1 if mine or left else 0
+    for row in (_row(board, merge) for merge in waiting):
+        say(f"  {row['issue']}  {row['status']:<10}  {row['title']}{row['why'] and ': '}{row['why']}")
+    for issue in left:
+        merge = board[merges.State].of.get(issue.id, {}).get(max(issue.attempts))
+        why = issue.attempts[max(issue.attempts)].failure or issue.reason
+        title = issue.opened.title if issue.opened else ""
+        say(f"  {issue.id}  {merge.status if merge and merge.queued else issue.status:<10}  {title}{why and ': '}{why}")
+    held = current.held if current else None
+    if held:
+        say(f"the queue is held: {held.reason}\n  to go on: swarm merge now")
+    return 130 if reason == "interrupted" else 1 if left or waiting or held else 0
 
 
-def _ended_in(merge: merges.Merge, current: runs.Run | None) -> bool:
-    return current is not None and any(event.correlationid == current.id for event in merge.latest.values())
+def _is_left(board: Board, issue: issues.Issue, current: runs.Run | None) -> bool:
+    """Whether this run did something for it, and it is not done."""
+    if issue.status == issues.DONE or current is None:
+        return False
+    queued = (merge.latest for merge in board[merges.State].of.get(issue.id, {}).values())
+    tried = (attempt.latest for attempt in issue.attempts.values())
+    return any(event.correlationid == current.id for latest in (*queued, *tried) for event in latest.values())

@@ -33,6 +33,9 @@ def command(validate: str | None, source: str | None, target: str | None, json_:
     target = target or os.environ.get(MAIN) or git.default_branch()
     if source == target:
         raise UsageError(f"both branches are {source}", "swarm promote --from BRANCH --to BRANCH")
+    for name in (source, target):
+        if not git.branch_exists(name):
+            raise UsageError(f"there is no branch {name}", f"git branch {name}")
     base, tip = git.tip(target), git.tip(source)
     if git.is_ancestor(tip, base):
         emit({"target": target, "commit": base}) if json_ else say(f"{target} has everything of {source} already")

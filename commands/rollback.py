@@ -1,6 +1,6 @@
 """Take what landed out of the target again, and open its issue anew."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -8,7 +8,7 @@ from ..eventlog.errors import SwarmError, UsageError
 from ..eventlog.events import IssueReopened, MergeLanded, MergeReverted
 from ..eventlog.fact import Fact
 from ..projections import Board, happened, issues, merges
-from ..world import Conflict, Landed, Merged, Refused
+from ..world import Conflict, Landed, Refused
 from ..world.clock import now
 from ..world.git import Git
 from . import Home, as_json, emit, fitting, say, whoami
@@ -37,108 +37,121 @@ def command(what: str, reason: str, keep_closed: bool, dry_run: bool, json_: boo
     fitting(reason, "reason")
     git = Git(home.place.root, home.place.common)
     found = _landings(home.board(whole=True), what.lower())
-    names, target, commit = [merge.issue for merge in found], *_place(found)
-    document: dict[str, Any] = {"issues": names, "commit": commit, "target": target}
+    names = ", ".join(one.issue for one in found)
+    target, commits = found[0].at.target, _commits(found)
+    what = ", ".join(commit[:10] for commit in commits)
+    document: dict[str, Any] = {"issues": [one.issue for one in found], "commits": commits, "target": target}
     if dry_run:
-        _revert(git, target, commit, names, reason)
-        words = f"{', '.join(names)}: {commit[:10]} can be reverted on {target}"
+        _revert(git, target, commits, names, reason)
+        words = f"{names}: {what} can be reverted on {target}"
     else:
-        document["revert"] = _land(git, target, commit, names, reason)
+        document["revert"] = _land(git, target, commits, names, reason)
         home.append(whoami(home.place), _facts(found, document["revert"], reason, keep_closed))
-        words = f"{', '.join(names)}: {commit[:10]} is reverted on {target} as {document['revert'][:10]}"
+        words = f"{names}: {what} reverted, {target} is at {document['revert'][:10]}"
     emit(document) if json_ else say(words)
 
 
-def _place(found: list[merges.Merge]) -> tuple[str, str]:
-    """(the target, the commit to revert): of one of a batch its own commit, of several the batch's."""
-    landed = found[0].landed
-    if landed is None:
-        raise UsageError("nothing has landed", "swarm merge list")
-    owns = {_own(merge) for merge in found}
-    return landed.target, landed.commit if len(owns) > 1 else owns.pop()
+class Landing(NamedTuple):
+    """One attempt's work on a target."""
+
+    issue: str
+    attempt: int
+    at: MergeLanded
+
+    @property
+    def own(self) -> str:
+        """The commit that brought it."""
+        return self.at.own or self.at.commit
 
 
-def _own(merge: merges.Merge) -> str:
-    """The commit that brought it, or had it already."""
-    return (merge.landed.own or merge.landed.commit) if merge.landed else ""
+def _commits(found: list[Landing]) -> list[str]:
+    """What is to be reverted, in that order: of one of a batch its own commit; of a whole batch the one merge that it
+    landed as, or all of its commits, the newest first.
+    """
+    owns = list(dict.fromkeys(one.own for one in reversed(found)))
+    whole = found[0].at.commit
+    return owns if len(owns) == 1 or whole in owns else [whole]
 
 
-def _facts(found: list[merges.Merge], revert: str, reason: str, keep_closed: bool) -> list[tuple[str, Fact]]:
-    target, commit = _place(found)
+def _facts(found: list[Landing], revert: str, reason: str, keep_closed: bool) -> list[tuple[str, Fact]]:
+    """The order that a kill may cut: an issue is reopened before it is said that its work is gone."""
     facts: list[tuple[str, Fact]] = []
-    for merge in found:
-        facts.append((merge.issue, MergeReverted(merge.attempt, target, commit, revert, reason)))
+    for one in found:
         if not keep_closed:
-            facts.append((merge.issue, IssueReopened(reason=f"rolled back: {reason}" if reason else "rolled back")))
+            facts.append((one.issue, IssueReopened(reason=f"rolled back: {reason}" if reason else "rolled back")))
+        facts.append((one.issue, MergeReverted(one.attempt, one.at.target, one.at.commit, revert, reason)))
     return facts
 
 
-def _landings(board: Board, what: str) -> list[merges.Merge]:
+def _landings(board: Board, what: str) -> list[Landing]:
     """What is to be reverted: one landing, or all of a batch; raises UsageError if there is none."""
-    every = sorted((m for m in board[merges.State].all.values() if m.status == "landed"), key=_when)
+    landed = sorted((m for m in board[merges.State].all.values() if m.status == "landed"), key=_when)
+    every = [Landing(merge.issue, merge.attempt, merge.landed) for merge in landed if merge.landed]
     if not every:
         raise UsageError("nothing has landed that could be reverted", "see: swarm merge list --all")
     if not what:
         return _sharing(every, _batch(every, every[-1]))
     if len(what) >= SHORTEST and set(what) <= set("0123456789abcdef"):
-        own = [merge for merge in every if merge.landed and merge.landed.own.startswith(what)]
-        whole = [merge for merge in every if merge.landed and merge.landed.commit.startswith(what)]
+        whole = [one for one in every if one.at.commit.startswith(what)]
+        own = [one for one in every if one.own.startswith(what) and not one.at.commit.startswith(what)]
         if own or whole:
             return _sharing(every, own[-1:] if own else _batch(every, whole[-1]))
     issue = issues.find(board[issues.State], what)
-    mine = [merge for merge in every if merge.issue == issue.id]
+    mine = [one for one in every if one.issue == issue.id]
     if not mine:
         raise UsageError(f"nothing of {issue.id} is on the target", f"swarm issue show {issue.id}")
     return _sharing(every, mine[-1:])
 
 
-def _sharing(every: list[merges.Merge], found: list[merges.Merge]) -> list[merges.Merge]:
+def _sharing(every: list[Landing], found: list[Landing]) -> list[Landing]:
     """All whose work goes with what these brought; raises UsageError if it was not the swarm that brought it."""
-    theirs = {_own(merge) for merge in found}
-    brought = {_own(merge) for merge in every if merge.landed and merge.landed.base != _own(merge)} & theirs
+    brought = {one.own for one in every if one.at.base != one.own} & {one.own for one in found}
     if not brought:
-        names = ", ".join(merge.issue for merge in found)
+        names = ", ".join(one.issue for one in found)
         raise UsageError(f"landing {names} brought nothing: the target had it already", "by hand: git revert COMMIT")
-    return [merge for merge in every if _own(merge) in brought]
+    return [one for one in every if one.own in brought]
 
 
-def _batch(every: list[merges.Merge], one: merges.Merge) -> list[merges.Merge]:
+def _batch(every: list[Landing], one: Landing) -> list[Landing]:
     """All that landed with it."""
-    commit = one.landed.commit if one.landed else ""
-    return [merge for merge in every if merge.landed and merge.landed.commit == commit]
+    return [each for each in every if each.at.commit == one.at.commit]
 
 
 def _when(merge: merges.Merge) -> str:
     return happened(merge.latest, MergeLanded)
 
 
-def _revert(git: Git, target: str, commit: str, names: list[str], reason: str) -> tuple[str, Merged]:
-    """(the target's tip, the revert on it); raises SwarmError where it cannot be made."""
-    tip = git.tip(target)
-    if not git.is_ancestor(commit, tip):
-        raise UsageError(f"{commit[:10]} is not on {target}", f"git log --first-parent {target}")
+def _revert(git: Git, target: str, commits: list[str], names: str, reason: str) -> tuple[str, str]:
+    """(the target's tip, the tip with what the commits brought taken out); raises SwarmError where that cannot be."""
+    base = tip = git.tip(target)
     name, email = git.identity() or ("swarm", "swarm@swarm.invalid")
-    why = f"\n\n{reason}" if reason else ""
-    trailers = "".join(f"\nSwarm-Issue: {name}" for name in names)
-    message = f"Revert {', '.join(names)}\n\nThis reverts commit {commit}.{why}\n{trailers}\n"
-    made = git.revert(tip, commit, message, f"{name} <{email}>", now())
-    if isinstance(made, Conflict):
-        raise SwarmError(
-            f"{commit[:10]} cannot be reverted: later changes of {', '.join(made.files[:5])} stand on it",
-            f"by hand, on {target}: git revert -m 1 {commit}",
-        )
-    return tip, made
+    for commit in commits:
+        if not git.is_ancestor(commit, base):
+            raise UsageError(f"{commit[:10]} is not on {target}", f"git log --first-parent {target}")
+        made = git.revert(tip, commit, _message(commit, names, reason), f"{name} <{email}>", now())
+        if isinstance(made, Conflict):
+            raise SwarmError(
+                f"{commit[:10]} cannot be reverted: later changes of {', '.join(made.files[:5])} stand on it",
+                f"by hand, on {target}: git revert {commit} (a merge: git revert -m 1 {commit})",
+            )
+        tip = made.commit
+    if tip == base:
+        raise UsageError(f"nothing of {names} is left on {target}: there is nothing to revert")
+    return base, tip
 
 
-def _land(git: Git, target: str, commit: str, names: list[str], reason: str) -> str:
-    """Revert it on the target; returns the commit that did so."""
+def _message(commit: str, names: str, reason: str) -> str:
+    trailers = "".join(f"Swarm-Issue: {name}\n" for name in names.split(", "))
+    return f"Revert {names}\n\nThis reverts commit {commit}.\n\n{reason and reason + chr(10) * 2}{trailers}"
+
+
+def _land(git: Git, target: str, commits: list[str], names: str, reason: str) -> str:
+    """Revert them on the target; returns the commit that did so."""
     for _ in range(TRIES):
-        tip, made = _revert(git, target, commit, names, reason)
-        if made.commit == tip:
-            raise UsageError(f"nothing of {commit[:10]} is left on {target}: there is nothing to revert")
-        result = git.land(target, tip, made.commit)
+        base, commit = _revert(git, target, commits, names, reason)
+        result = git.land(target, base, commit)
         if isinstance(result, Landed):
-            return made.commit
+            return commit
         if isinstance(result, Refused):
             raise SwarmError(f"{target} cannot be moved: {result.reason}", f"then again, or by hand: {result.command}")
     raise SwarmError(f"{target} moved {TRIES} times while it was to be reverted", "run it again")

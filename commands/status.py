@@ -48,10 +48,12 @@ def _print(board: Board, holder: running.Holder | None, machine: dict[str, str])
 
 
 def _document(board: Board, machine: dict[str, str], runs_now: bool) -> dict[str, Any]:
+    held = board[runs.State].held
     return {
         "issues": views.counts_view(board),
         "agents": views.agents_view(board, machine, clock.now()),
         "merges": views.merges_view(board, recent=True),
+        "held": held.reason if held else "",
         "costs": views.costs_view(board),
         "mail": views.mail_view(board, LAST_LETTERS),
         "running": runs_now,

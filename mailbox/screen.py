@@ -8,7 +8,7 @@ from typing import Any
 
 from ..eventlog.telling import one_line, short
 from ..eventlog.text import printable
-from ..projections import Board, issues, mail, merges
+from ..projections import Board, batches, issues, mail, merges, runs
 from ..projections.issues import BLOCKED, DONE, IN_PROGRESS, OPEN
 from . import letters, views, waits
 from .addresses import HUMAN, Reader
@@ -77,6 +77,10 @@ def _merges(board: Board) -> Iterable[str]:
     waiting = [row for row in rows if row["status"] in ("queued", "testing", "tested", "held")]
     landed = [row for row in rows if row["status"] == "landed"]
     yield f"merges  {len(waiting)} waiting, {board[merges.State].landed()} landed"
+    stopped = board[runs.State].held
+    if stopped:
+        yield f"  the queue is held: {one_line(stopped.reason)}"
+        yield f"{_COMMAND}swarm merge now"
     held = [row for row in waiting if row["status"] == "held"]
     for row in held[:_HELD]:
         yield f"  {one_line(row['issue'])} is ready to land, but git says: {one_line(row['reason'])}"
@@ -84,10 +88,17 @@ def _merges(board: Board) -> Iterable[str]:
     yield from _more(len(held) - _HELD)
     moving = [row for row in waiting if row["status"] != "held"]
     yield from _columns(
-        (row["issue"], row["status"], row["commit"][:10], row["target"], row["branch"])
+        (row["issue"], row["status"], row["commit"][:10], row["target"], row["branch"], _together(board, row))
         for row in (*moving[:_MERGES], *landed[: -_MERGES - 1 : -1])
     )
     yield from _more(len(moving) - _MERGES)
+
+
+def _together(board: Board, row: Mapping[str, Any]) -> str:
+    """With whom it is tested, if with anybody."""
+    batch = None if row["status"] == "landed" else board[batches.State].holding((row["issue"], row["attempt"]))
+    others = [issue for issue, _ in batch.members if issue != row["issue"]] if batch else []
+    return f"with {', '.join(others)}" if others else ""
 
 
 def _costs(board: Board) -> Iterable[str]:

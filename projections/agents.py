@@ -229,6 +229,11 @@ class State(Fold):
         found = (session for attempt in ours for session in attempt.sessions.values() if not session.over)
         return iter(sorted(found, key=lambda session: (session.id, session.issue, session.attempt)))
 
+    def resolves(self, session: Session) -> bool:
+        """Whether it is of an attempt that makes a conflict merge."""
+        attempt = self.attempts.get((session.issue, session.attempt))
+        return bool(attempt and attempt.assigned and attempt.assigned.resolve)
+
     def names(self) -> list[str]:
         """Every agent that ever had an attempt, sorted."""
         return sorted(agent for agent in self.given if self.last(agent))

@@ -8,6 +8,7 @@ import pytest
 
 from swarm.commands import Home
 from swarm.eventlog.events import (
+    BatchFormed,
     IssueAssigned,
     IssueClosed,
     IssueHeld,
@@ -18,6 +19,8 @@ from swarm.eventlog.events import (
     MergePrepared,
     MergeQueued,
     MergeTested,
+    QueueHeld,
+    QueueResumed,
     RunStarted,
     RunStopped,
     SessionStarted,
@@ -82,7 +85,7 @@ def busy(home: Home) -> History:
 
 def test_the_document_has_these_keys(swarm: Any, busy: History) -> None:
     document = swarm("status", "--json").json
-    assert list(document) == ["issues", "agents", "merges", "costs", "mail", "running"]
+    assert list(document) == ["issues", "agents", "merges", "costs", "mail", "held", "running"]
     assert document["issues"] == {"open": 0, "in_progress": 18, "blocked": 6, "done": 6}
     for name, keys in KEYS.items():
         assert all(set(row) == keys for row in document[name])
@@ -128,6 +131,35 @@ def test_what_needs_the_person_comes_first_with_the_reason_and_the_whole_command
     assert any("third: needs sw-a" in line for line in lines)
     assert f"    $ {COMMAND}" in lines
     assert any("your local changes are in the way" in line for line in lines)
+
+
+def test_a_held_queue_is_shown_with_the_command_that_goes_on(swarm: Any, home: Home) -> None:
+    history = History()
+    history.said(RUN, "run-1", "system")
+    history.said(QueueHeld("person", "look at this first"), "run-1")
+    write(home, history)
+    lines = swarm("status").out.splitlines()
+    place = lines.index("  the queue is held: look at this first")
+    assert lines[place + 1] == "    $ swarm merge now"
+    assert swarm("status", "--json").json["held"] == "look at this first"
+    history.said(QueueResumed(), "run-1")
+    write(home, history)
+    assert "held" not in swarm("status").out
+    assert swarm("status", "--json").json["held"] == ""
+
+
+def test_who_is_tested_together_is_shown(swarm: Any, home: Home) -> None:
+    history = History()
+    history.said(RUN, "run-1", "system")
+    for name in ("sw-a", "sw-b", "sw-c"):
+        attempt(history, name, f"builder-{name}")
+        history.said(MergeQueued(attempt=1, branch="branch", commit="c"), name)
+    history.said(BatchFormed([("sw-a", 1), ("sw-b", 1)]), "b-1")
+    write(home, history)
+    shown = {line.split()[0]: line for line in swarm("status").out.splitlines() if "  branch" in line}
+    assert shown["sw-a"].endswith("branch  with sw-b")
+    assert shown["sw-b"].endswith("branch  with sw-a")
+    assert shown["sw-c"].endswith("branch")
 
 
 def test_an_unknown_price_is_shown_as_unknown(swarm: Any, home: Home) -> None:
