@@ -92,7 +92,8 @@ def _next(board: Board, attempt: agents.Attempt) -> Command | None:
     assigned, where, cause = attempt.assigned, (attempt.issue, attempt.number), _newest(attempt)
     if settings is None or assigned is None:
         return None
-    if not (settings.max_agents or session or (assigned.work and not assigned.resolve)):
+    given = assigned.work and (not assigned.resolve or settings.merge.on_conflict == "resolve")
+    if not (settings.max_agents or session or given):
         return None  # this run only lands what is there
     if prepared is None:
         branch = f"swarm/{attempt.agent}/{attempt.name}"
