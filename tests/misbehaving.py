@@ -263,15 +263,21 @@ class Mischief:
         assert {name for name in self.kinds if name.startswith("deletes")} <= seen
 
     def check_quota(self) -> None:
-        """Pain 16: after a refusal one at a time tries, until one is not refused; and nothing counts as a failure."""
-        shut, trying = False, ""
+        """Pain 16: after a refusal nothing is begun before its time, and then one at a time tries, until one is not
+        refused; and nothing counts as a failure.
+        """
+        until, trying = 0.0, ""
         for event in self.stage.events():
-            shut = event.type == "quota.exhausted" or (shut and event.type != "quota.resumed")
-            if event.type == "quota.probed":
+            if event.type == "quota.exhausted":
+                until = max(until, event.data.until)
+            elif event.type == "quota.resumed":
+                until = 0.0
+            elif event.type == "quota.probed":
                 assert trying == "", event
                 trying = event.data.issue
-            elif event.type == "issue.assigned" and shut:
+            elif event.type == "issue.assigned" and until:
                 assert event.subject == trying, event
+                assert event.now >= until, event
             elif event.subject == trying and event.type in ("session.exited", "session.lost", "work.rejected"):
                 trying = ""
         assert bool(self.stage.events("quota.resumed")) == ("quota" in self.names())
