@@ -167,10 +167,9 @@ class Book:
     def _models(self, runtime: str, model: str) -> set[str]:
         """The models that this comes to: the one that is named, and what attempts that were begun alike have used."""
         if not self._meant:
-            for account in self._board[costs.State].accounts.values():
-                for event in account.reports.values():
-                    if begun := account.assigned.get(event.data.attempt):
-                        self._meant.setdefault((begun.data.runtime, begun.data.model), set()).add(event.data.model)
+            for way in self._by(costs.WAY):
+                begun, asked, used = way.split("\t", 2)
+                self._meant.setdefault((begun, asked), set()).add(used)
         return (self._meant.get((runtime, model), set()) | {model}) - {""}
 
     def waits(self, issue: issues.Issue, settings: RunStarted, agent: str = "") -> str:

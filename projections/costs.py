@@ -22,6 +22,8 @@ from . import Fold, Handler
 PROXY = "proxy"
 AXES = ("agent", "role", "model", "day", "run")
 """By what is summed, besides by issue."""
+WAY = "way"
+"""One more axis: with what an attempt was begun, and what that used: `<runtime>\t<model>\t<model used>`."""
 _DOLLAR = 10**12
 _DAY = 86_400_000
 """Milliseconds, which an id begins with."""
@@ -121,7 +123,10 @@ class Account(msgspec.Struct):
         newest = series[-1].data
         assigned = self.assigned.get(newest.attempt)
         who = (assigned.data.agent, assigned.data.role) if assigned else ("", "")
-        for where in zip(AXES, (*who, newest.model), strict=False):
+        found = list(zip(AXES, (*who, newest.model), strict=False))
+        if assigned:
+            found.append((WAY, "\t".join((assigned.data.runtime, assigned.data.model, newest.model))))
+        for where in found:
             sums.setdefault(where, Total()).add(newest)
         before = None
         for event in series:
@@ -156,7 +161,7 @@ class State(Fold):
         return found
 
     def by(self, axis: str) -> dict[str, Total]:
-        """What was used, ever, by `agent`, `role`, `model`, `day` or `run`; sorted by name."""
+        """What was used, ever, by one of the `AXES`, or `WAY`; sorted by name."""
         found: dict[str, Total] = {}
         for name, number in self.sums.items():
             field, along, value = name.split(" ", 2)

@@ -22,6 +22,7 @@ from swarm.eventlog.events import (
 )
 from swarm.eventlog.fact import Fact
 from swarm.eventlog.ids import day
+from swarm.projections import costs
 
 from history import BEGIN, History, decided, deeds
 
@@ -274,6 +275,17 @@ def test_a_model_that_nobody_named_stops_what_would_use_it_again() -> None:
     assert begun(h) == []
     h.issue("c", model="n")
     assert begun(h) == ["c"]
+
+
+def test_what_an_issue_used_that_left_memory_counts_all_the_same() -> None:
+    h = swarm(Limit("model:m", usd=1.0))
+    h.to("exited")
+    used(h, 1.5)
+    board = h.board()
+    known = board[costs.State]
+    known.sums.update(known.count("a"))
+    known.forget("a")
+    assert not [one for one in decided(coordinator.due(board, h.now)) if isinstance(one[1], IssueAssigned)]
 
 
 def test_a_limit_for_a_role_lets_other_roles_go_on() -> None:
