@@ -56,14 +56,21 @@ class State(Fold):
     def __init__(self) -> None:
         super().__init__()
         self.runs: dict[str, Run] = {}
+        self._current: Run | None = None
 
     @property
     def current(self) -> Run | None:
         """The newest run, ended or not: of this node or of one that did not say its name, or of any where `here` is
         empty.
         """
-        started = [run for run in self.runs.values() if run.started and self._is_ours(run.started)]
-        return max(started, key=lambda run: happened(run.latest, RunStarted), default=None)
+        return self._current
+
+    def begun(self, run: Run) -> None:
+        """A run began: which is the newest is asked for each attempt, and there may be thousands."""
+        if self._is_ours(run) and (self._current is None or _order(run) > _order(self._current)):
+            self._current = run
+        elif run is self._current:
+            self._current = max(filter(self._is_ours, self.runs.values()), key=_order, default=None)
 
     @property
     def settings(self) -> RunStarted | None:
@@ -85,12 +92,21 @@ class State(Fold):
         held = [event for run in self.runs.values() for event in (*run.latest.values(), *run.crashes.values())]
         yield from sorted(held, key=lambda event: event.id)
 
-    def _is_ours(self, started: RunStarted) -> bool:
-        return not self.here or started.node in ("", self.here)
+    def _is_ours(self, run: Run) -> bool:
+        return run.started is not None and (not self.here or run.started.node in ("", self.here))
+
+
+def _order(run: Run) -> str:
+    return happened(run.latest, RunStarted)
 
 
 def _run_fact(state: State, event: Event[Any]) -> None:
     keep(state.runs.setdefault(event.subject, Run(event.subject)).latest, event)
+
+
+def _started(state: State, event: Event[RunStarted]) -> None:
+    _run_fact(state, event)
+    state.begun(state.runs[event.subject])
 
 
 def _crashed(state: State, event: Event[ActorCrashed]) -> None:
@@ -99,6 +115,7 @@ def _crashed(state: State, event: Event[ActorCrashed]) -> None:
 
 
 ON: Mapping[type[Fact], Handler] = {
-    **dict.fromkeys((RunStarted, RunStopped, RunStopRequested, QueueHeld, QueueResumed), _run_fact),
+    **dict.fromkeys((RunStopped, RunStopRequested, QueueHeld, QueueResumed), _run_fact),
+    RunStarted: _started,
     ActorCrashed: _crashed,
 }

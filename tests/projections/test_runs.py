@@ -1,7 +1,11 @@
 """Runs: a queue that was held is so until somebody lets it go on, or until the next run."""
 
+import itertools
+
+import pytest
+
 from swarm.eventlog.events import QueueHeld, QueueResumed
-from swarm.projections import runs
+from swarm.projections import Board, runs
 
 from history import History
 
@@ -34,3 +38,16 @@ def test_the_next_run_begins_unheld() -> None:
     h.run("run-2")
     assert state(h).held is None
     assert state(h).runs["run-1"].held
+
+
+@pytest.mark.parametrize("here", ["", "n1", "n3"])
+def test_the_current_run_is_the_newest_of_this_node_in_whatever_order_they_are_told(here: str) -> None:
+    h = History()
+    for run, node in (("b", ""), ("a", "n1"), ("a", "n2"), ("d", "n2")):
+        h.run(run, node=node)
+    wanted = {"": "d", "n1": "b", "n3": "b"}[here]
+    for order in itertools.permutations(h.events):
+        board = Board(here=here).fold(order)
+        current = board[runs.State].current
+        assert current is not None
+        assert current.id == wanted
