@@ -85,7 +85,7 @@ def busy(home: Home) -> History:
 
 def test_the_document_has_these_keys(swarm: Any, busy: History) -> None:
     document = swarm("status", "--json").json
-    assert list(document) == ["issues", "agents", "merges", "costs", "mail", "held", "running"]
+    assert list(document) == ["issues", "agents", "merges", "held", "costs", "mail", "running"]
     assert document["issues"] == {"open": 0, "in_progress": 18, "blocked": 6, "done": 6}
     for name, keys in KEYS.items():
         assert all(set(row) == keys for row in document[name])
@@ -154,9 +154,13 @@ def test_who_is_tested_together_is_shown(swarm: Any, home: Home) -> None:
     for name in ("sw-a", "sw-b", "sw-c"):
         attempt(history, name, f"builder-{name}")
         history.said(MergeQueued(attempt=1, branch="branch", commit="c"), name)
-    history.said(BatchFormed([("sw-a", 1), ("sw-b", 1)]), "b-1")
     write(home, history)
-    shown = {line.split()[0]: line for line in swarm("status").out.splitlines() if "  branch" in line}
+    home.append("merger", [("b-1", BatchFormed([("sw-a", 1), ("sw-b", 1)]))])
+    shown = {
+        line.split()[0]: line
+        for line in swarm("status").out.splitlines()
+        if line.startswith("  sw-") and "branch" in line
+    }
     assert shown["sw-a"].endswith("branch  with sw-b")
     assert shown["sw-b"].endswith("branch  with sw-a")
     assert shown["sw-c"].endswith("branch")

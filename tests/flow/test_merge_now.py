@@ -222,7 +222,7 @@ def test_a_dry_run_of_what_waits_shows_its_batches(stage: Stage) -> None:
     assert done.code == 0
     assert snapshot(stage) == before
     document = json.loads(done.out)
-    assert sorted(name for batch in document["batches"] for name in batch) == sorted([*names, clashing])
+    assert sorted(issue for batch in document["batches"] for issue in batch) == sorted([*names, clashing])
     assert not [batch for batch in document["batches"] if {names[2], clashing} <= set(batch)]
     assert (document["target"], document["tip"], document["conflicts"]) == ("main", stage.git("rev-parse", "main"), {})
     listed = stage.swarm("merge", "list").out
