@@ -71,15 +71,26 @@ def _merged(git: Git, source: str, target: str, base: str, tip: str) -> str:
 
 
 def _check(home: Home, git: Git, validate: str, commit: str, source: str) -> None:
-    """Run the command on a checkout of exactly that commit, in front of the person; raises SwarmError if it fails."""
+    """Run the command on a checkout of exactly that commit, set up like any worktree, in front of the person; raises
+    SwarmError if it fails.
+    """
     from ..world import foreground
     from ..world.settings import load
 
-    minutes = load(home.place.root).limits.gate_minutes
-    code = foreground.run(validate, git.gate(TREE, commit), minutes * 60)
-    git.remove(TREE, commit)
+    settings = load(home.place.root)
+    recipe = settings.workspace
+    path = git.gate(TREE, commit)
+    try:
+        git.furnish(TREE, recipe.copy, recipe.link)
+        if recipe.setup and (code := foreground.run(recipe.setup, path, recipe.minutes * 60)):
+            raise SwarmError(f"the setup command {_ended(code)}; nothing was changed", "its output is above")
+        code = foreground.run(validate, path, settings.limits.gate_minutes * 60)
+    finally:
+        git.remove(TREE, commit)
     if code:
-        how = "did not end in time" if code < 0 else f"failed with exit code {code}"
-        raise SwarmError(
-            f"the validation of {source} at {commit[:10]} {how}; nothing was changed", "its output is above"
-        )
+        words = f"the validation of {source} at {commit[:10]} {_ended(code)}; nothing was changed"
+        raise SwarmError(words, "its output is above")
+
+
+def _ended(code: int) -> str:
+    return "did not end in time" if code < 0 else f"failed with exit code {code}"
