@@ -60,7 +60,9 @@ def test_all_that_rests_can_be_recalled(log: str, cache: str) -> None:
     for issue in board[issues.State].all:
         assert board[issues.State].all[issue] == wanted[issues.State].all[issue]
     for account in board[costs.State].accounts:
-        assert board[costs.State].accounts[account] == wanted[costs.State].accounts[account]
+        recalled, never_forgotten = board[costs.State].accounts[account], wanted[costs.State].accounts[account]
+        assert recalled.used() == never_forgotten.used()
+        assert recalled == never_forgotten
     for letter in board[mail.State].letters:
         assert board[mail.State].letters[letter] == wanted[mail.State].letters[letter]
     assert shown(board) == shown(wanted)

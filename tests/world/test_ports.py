@@ -76,7 +76,7 @@ def test_they_are_below_those_that_the_kernel_gives_away(monkeypatch: pytest.Mon
 def test_what_was_given_long_ago_and_is_not_taken_is_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(ports, "monotonic", lambda: now)
-    machine = Machine()
+    machine = Machine("/")
     block = machine.ports([])
     assert machine.ports([]) != block
     now += 601

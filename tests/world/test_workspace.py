@@ -75,7 +75,7 @@ def test_what_is_missing_is_said_and_the_rest_is_there(git: Git, there: Path) ->
 def test_the_double_says_and_refuses_the_same() -> None:
     memory = MemoryRepository({"README": "hello\n"})
     memory.ignored = {".env": "KEY=1\n"}
-    memory.checkout = {"notes"}
+    memory.dirty = {"notes"}
     memory.prepare(PATH, BRANCH, memory.tip("main"))
     assert memory.furnish(PATH, [".env"], ["vendor"]) == ["there is no vendor"]
     assert memory.worktrees[PATH].ignored == {".env": "KEY=1\n"}
