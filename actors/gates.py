@@ -167,7 +167,7 @@ def _unable(exited: SessionExited, command: str) -> str:
     if exited.ended_by == "killed":
         return "the test command was ended before it could judge"
     if exited.ended_by in ("memory", "processes", "output"):
-        return f"the test command went over its limit of {exited.ended_by}"
+        return f"the test command was ended: {exited.why}"
     if not exited.ended_by and is_not_set_up(exited.code, exited.tail):
         return "the setup command failed, so no test was run"
     if exited.code in (126, 127) or exited.ended_by:

@@ -335,6 +335,9 @@ def clear(id: str) -> None:  # noqa: A002
     def ask(board: Board) -> Sequence[Draft]:
         nonlocal said
         attempt = _find(board, id)
+        if LeakCleared in attempt.latest and not attempt.leak:
+            said = f"{attempt.name} may land: a person said so"
+            return []
         if not attempt.leak:
             raise UsageError(f"{attempt.name} is not held for a leak", "see what is: swarm work list")
         said = f"{attempt.name} may land; it was held because {attempt.leak}"

@@ -10,7 +10,7 @@ WRITES = {
     *("init", "start", "stop", "sync"),
     *("issue create", "issue close", "issue reopen", "issue update", "issue assign", "agent kill"),
     *("mail send", "mail read", "mail check"),
-    *("work restore", "work clean", "work clear"),
+    *("work restore", "work clean", "work clear", "budget raise"),
 }
 """Those that are for writing. `log repair` without --dry-run is too."""
 

@@ -5,15 +5,18 @@ keys and texts at the limits of what JSON and its reader allow).
 """
 
 import random
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+import msgspec
 from msgspec.structs import replace
 
-from swarm.eventlog.fact import Event, Fact, vocabulary
+from swarm.eventlog.fact import Event, vocabulary
 from swarm.eventlog.ids import rfc3339
 from swarm.eventlog.lines import digest, encode, envelope
 
 from arbitrary import Lives
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 NUMBERS = (
     *b"1e999 -1e999 1e308 -1e308 1e-999 NaN -Infinity -0 01 1. .5 -1 9223372036854775808 18446744073709551616".split(),
@@ -59,7 +62,7 @@ def good_lines(seed: int) -> list[bytes]:
         id_ = f"019aa3c1-a000-7{number:03x}-8000-{chance.getrandbits(48):012x}"
         given = {"seen": {"n1": id_, "n2": ""}, "now": 1.5} if number % 2 else {}
         events.append(
-            envelope(any_fact(kind, chance), id=id_, time=rfc3339(id_), source="agent/kim", subject="sw-0", **given)
+            envelope(any_struct(kind, chance), id=id_, time=rfc3339(id_), source="agent/kim", subject="sw-0", **given)
         )
     return chained(events + Lives(seed, 100).events)
 
@@ -73,12 +76,16 @@ def chained(events: list[Event[Any]]) -> list[bytes]:
     return lines
 
 
-def any_fact(kind: type[Fact], chance: random.Random) -> Fact:
+def any_struct(kind: type[S], chance: random.Random) -> S:
     """One with all of its fields set."""
 
     def value(hint: Any) -> Any:
         if get_origin(hint) is list:
             return [value(get_args(hint)[0]) for _ in range(chance.randint(1, 3))]
+        if get_origin(hint) is tuple:
+            return tuple(map(value, get_args(hint)))
+        if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+            return any_struct(hint, chance)
         if args := get_args(hint):
             return value(args[0])
         words = ["word", "é 😀", 'a"b\\c\n}{[', "human", "agent-builder-1", "sw-0", "a" * 40, "builder", "passed"]

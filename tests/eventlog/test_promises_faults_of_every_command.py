@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from swarm.eventlog.events import IssueAssigned, IssueClosed, IssueOpened, MailSent
+from swarm.eventlog.events import (
+    AttemptCancelled,
+    IssueAssigned,
+    IssueClosed,
+    IssueOpened,
+    LeakDetected,
+    MailSent,
+    WorkSecured,
+    WorktreePrepared,
+)
+from swarm.eventlog.fact import Fact
 from swarm.eventlog.files import Draft
 from swarm.eventlog.verify import verify
 from swarm.world.running import Holder, RunLock
@@ -34,11 +44,16 @@ def busy(disk: Disk, tmp_path: Path, request: pytest.FixtureRequest) -> dict[str
         log.append([Draft(IssueClosed(generation=done), "human", "sw-b")])
         given = IssueAssigned(1, opened, "builder-1", "builder", "shell")
         log.append([Draft(given, "coordinator", "sw-a")] if command == "agent kill" else [])
+        log.append(
+            [Draft(fact, "builder", "sw-a") for fact in left(given, disk)] if command.startswith("work ") else []
+        )
         letter = log.append([Draft(MailSent(to=["human"], body="a"), "agent/kim")])[0].id
     finally:
         log.close()
     if command == "log repair":
         Path(disk.place.log, "n0.jsonl").write_bytes(b"no event\n")
+    if command == "budget raise":
+        Path(disk.place.root, "swarm.toml").write_text('[[budgets]]\nscope = "day"\nusd = 1.0\n')
     lock = RunLock(os.path.join(disk.place.home, "run.lock"))
     lock.take(Holder(os.getpid(), "run-1", "then"))
     lock.drop()
@@ -47,6 +62,15 @@ def busy(disk: Disk, tmp_path: Path, request: pytest.FixtureRequest) -> dict[str
         "mail read": ["mail", "read", letter],
         "agent kill": ["agent", "kill", "builder-1"],
     }
+
+
+def left(given: IssueAssigned, disk: Disk) -> list[Fact]:
+    """What is said of an attempt that was cancelled, when something is left of it, and a leak."""
+    branch, tip = "swarm/builder-1/sw-a-1", plain("rev-parse", "HEAD", at=Path(disk.place.root))
+    prepared = WorktreePrepared(1, ".swarm/worktrees/sw-a-1", branch, tip)
+    leak = LeakDetected(1, "a file has changed", "it is as the agent wrote it")
+    secured = WorkSecured(1, "refs/swarm/wip/builder-1/sw-a-1", tip, tip, 1)
+    return [given, prepared, leak, AttemptCancelled(1, "enough"), secured]
 
 
 WORDS = {
@@ -62,6 +86,10 @@ WORDS = {
     "mail send": ["--to", "human", "--body", "hello"],
     "mail check": [],
     "log repair": [],
+    "work restore": ["sw-a", "--reopen"],
+    "work clean": [],
+    "work clear": ["sw-a"],
+    "budget raise": ["day", "--usd", "5"],
 }
 
 

@@ -71,7 +71,7 @@ def test_what_waits_says_why_and_the_run_does_not_end_meanwhile(stage: Stage) ->
 def test_work_that_was_begun_is_kept(stage: Stage) -> None:
     issue = stage.issue("Half way", f"echo half > half.txt; {REFUSED}")
     stage.background("--until-idle")
-    stage.wait_for("worktree.removed")
+    stage.wait_for("work.secured")
     assert stage.git("show", f"refs/swarm/wip/builder-1/{issue}-1:half.txt") == "half"
 
 

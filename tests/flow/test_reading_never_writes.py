@@ -25,6 +25,8 @@ READS: dict[str, list[list[str]]] = {
     "agent list": [[], ["--json"]],
     "agent show": [["builder-1"], ["builder-1", "--json"], ["nobody"]],
     "agent logs": [["builder-1"], ["builder-1", "--json"]],
+    "budget": [[], ["--json"]],
+    "costs": [[], ["--json"], ["--by", "agent"], ["--by", "day", "--json"]],
     "doctor": [[], ["--json"]],
     "issue list": [[], ["--json"], ["--status", "open"], ["--label", "x"]],
     "issue ready": [[], ["--json"]],
