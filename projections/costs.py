@@ -125,7 +125,7 @@ class Account(msgspec.Struct):
         who = (assigned.data.agent, assigned.data.role) if assigned else ("", "")
         found = list(zip(AXES, (*who, newest.model), strict=False))
         if assigned:
-            found.append((WAY, "\t".join((assigned.data.runtime, assigned.data.model, newest.model))))
+            found.append((WAY, f"{assigned.data.runtime}\t{assigned.data.model}\t{newest.model}"))
         for where in found:
             sums.setdefault(where, Total()).add(newest)
         before = None

@@ -197,7 +197,7 @@ def test_what_holds_the_queue_says_why_and_what_to_do(bench: Any) -> None:
     assert isinstance(held.fact, QueueHeld)
     assert (held.fact.kind, held.fact.issue) == ("infrastructure", "a")
     assert "(exit code 127), 2 times in a row: make test; " in held.fact.reason
-    assert "`swarm start`" in held.fact.reason
+    assert "`swarm merge now`" in held.fact.reason
 
 
 def test_a_gate_that_cannot_be_started_ends_the_attempt_for_good() -> None:
