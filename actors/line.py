@@ -166,7 +166,7 @@ class Line:
     def _validate(self, taken: set[int]) -> Iterator[Command]:
         """Of what landed last: it comes before other tests, for the next landing waits for it."""
         slot = self._slot_of(self.state.last_landed())
-        step = validation.due(self.board, self.settings, slot not in taken and not self._idle())
+        step = validation.due(self.board, slot not in taken and not self._idle())
         if isinstance(step, Start):
             taken.add(slot)
         if step and (not self._stopped() or isinstance(step, validation.JudgeValidation)):

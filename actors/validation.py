@@ -13,7 +13,6 @@ from ..eventlog.events import (
     MergePolicy,
     MergeReverted,
     QueueHeld,
-    RunStarted,
     ValidationFinished,
 )
 from ..eventlog.ids import time_of
@@ -108,7 +107,7 @@ def _left(board: Board, batch: batches.Batch) -> list[batches.Member]:
     return [member for member, merge in found.items() if merge.landed and MergeReverted not in merge.latest]
 
 
-def due(board: Board, settings: RunStarted, free: bool) -> Command | None:
+def due(board: Board, free: bool) -> Command | None:
     """The next step of the last landing's validation. `free`: a session may be started in its worktree."""
     batch, formed = (found := pending(board)), found.formed if found else None
     policy = _policy(board, batch) if batch else None
@@ -116,7 +115,7 @@ def due(board: Board, settings: RunStarted, free: bool) -> Command | None:
         return None
     landed = batch.stacked.commit
     if batch.validated and batch.validated.verdict != gates.BROKEN:
-        return _revert(board, settings, batch)
+        return _revert(board, batch)
     issue, attempt = formed.members[0]
     owner = board[agents.State].attempts.get((issue, attempt))
     if owner is None:
@@ -138,7 +137,7 @@ def taken_ports(board: Board, settings: RunStarted) -> tuple[int, ...] | None:
     return workspace.taken(board) if settings.ports else None
 
 
-def _revert(board: Board, settings: RunStarted, batch: batches.Batch) -> Revert | None:
+def _revert(board: Board, batch: batches.Batch) -> Revert | None:
     stacked, said = batch.stacked, batch.validated
     if stacked is None or said is None:
         return None
@@ -147,7 +146,7 @@ def _revert(board: Board, settings: RunStarted, batch: batches.Batch) -> Revert 
     commits = (stacked.commit,) if stacked.commit not in owns else tuple(owns)
     reason = f"the target did not pass its validation after this landed (exit code {said.code}): {said.command}"
     members = tuple(_left(board, batch))
-    return Revert(batch.id, settings.target, commits, stacked.commit, members, reason, time_of(cause), cause)
+    return Revert(batch.id, stacked.target, commits, stacked.commit, members, reason, time_of(cause), cause)
 
 
 def perform(command: Command, hands: Hands) -> list[Said]:
@@ -160,7 +159,10 @@ def perform(command: Command, hands: Hands) -> list[Said]:
             said = ValidationFinished(command.commit, verdict.word, command.test, verdict.code, verdict.output)
             return [Said(command.batch, said, command.cause)]
         case Revert():
-            return _take_out(command, hands)
+            try:
+                return _take_out(command, hands)
+            except SwarmError as error:  # nothing lands until it is done: so somebody is to know
+                return _stuck(command, hands, words(error))
     raise TypeError(f"a validation has no hands for {command}")
 
 

@@ -3,7 +3,15 @@
 import pytest
 
 from swarm.actors import merger
-from swarm.eventlog.events import IssueReopened, MergeReverted, QueueHeld, QueueResumed, ValidationFinished
+from swarm.actors.validation import Revert
+from swarm.eventlog.events import (
+    IssueReopened,
+    MergeReverted,
+    QueueHeld,
+    QueueResumed,
+    RunStarted,
+    ValidationFinished,
+)
 
 from queueing import queue_of, replaced, until_test
 
@@ -46,6 +54,25 @@ def test_what_was_in_the_target_before_is_not_taken_out_with_who_did_the_same_ag
     queue.settle()
     assert "x" in queue.repository.files(queue.repository.tip("main"))
     assert (queue.issues(MergeReverted), queue.issues(IssueReopened)) == (others, others)
+
+
+def test_it_is_taken_out_of_the_branch_on_which_it_landed_though_others_land_elsewhere_now() -> None:
+    queue = queue_of(1, lambda _files, run: int(run > 0), validate="make check", rollback=True)
+    while not queue.of(ValidationFinished):
+        assert queue.round() or queue.finish()
+    queue.add(RunStarted(1, "boot", 1, "0", "staging", "shell", 4, 1, gates=list(queue.gates)), "run-2")
+    (revert,) = merger.due(queue.board, queue.now)
+    assert isinstance(revert, Revert)
+    assert revert.target == "main"
+
+
+def test_what_git_will_not_take_out_holds_the_queue_with_its_words() -> None:
+    queue = queue_of(1, lambda _files, run: int(run > 0), validate="make check", rollback=True)
+    while not queue.of(ValidationFinished):
+        assert queue.round() or queue.finish()
+    del queue.repository.refs["refs/heads/main"]
+    queue.settle()
+    assert "there is no branch main" in queue.of(QueueHeld)[0].data.reason
 
 
 def test_without_rollback_a_failed_validation_is_only_said() -> None:
