@@ -13,6 +13,7 @@ from ..eventlog.events import (
     MergePolicy,
     MergeReverted,
     QueueHeld,
+    RunStarted,
     ValidationFinished,
 )
 from ..eventlog.ids import time_of
@@ -128,7 +129,8 @@ def due(board: Board, free: bool) -> Command | None:
         return None
     cause, gate = happened(batch.latest, BatchDissolved), Gate("validate", policy.validate, timeout=0.0)
     stacked = stacks.Tree(batch.stacked.base, landed, batch.stacked.tree)
-    ports = taken_ports(board, settings)
+    settings = board[runs.State].settings
+    ports = taken_ports(board, settings) if settings else None
     return Start(batch.id, turn.session, issue, attempt, stacked, formed.slot, gate, 1, True, cause, ports)
 
 
