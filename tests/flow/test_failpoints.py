@@ -38,6 +38,6 @@ def test_killed_at_any_boundary_it_goes_on_and_keeps_its_promises(stage: Stage) 
     process = mischief.start("--max-retries", "0")
     assert mischief.watch(process, amount(60, 1200)) == 1, mischief.said()
     died = report.read_text().splitlines()
-    print(len(died), "deaths:", *died, sep="\n")
+    print(len(died), "deaths:", *died)
     assert len(died) >= amount(6, 300), died
     mischief.check()

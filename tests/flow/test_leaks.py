@@ -24,7 +24,7 @@ def test_an_agent_that_commits_to_the_main_checkout_is_held_until_a_person_clear
     assert (done.code, f"swarm work clear {issue}" in done.out) == (1, True)
     (leak,) = leaks(stage, issue)
     assert "builder-1 made" in leak.data.evidence  # type: ignore[attr-defined]
-    assert not stage.events("merge.queued")
+    assert not stage.events("batch.formed")
     assert "b.txt" not in stage.files()
     (row,) = stage.json("work", "list")
     assert row["why"].startswith("held: builder-1 made")
@@ -42,7 +42,7 @@ def test_an_agent_that_writes_its_work_into_the_main_checkout_too_is_held(stage:
     (leak,) = leaks(stage, issue)
     assert leak.data.evidence == "b.txt as in its work"  # type: ignore[attr-defined]
     assert leak.data.files == ["b.txt"]  # type: ignore[attr-defined]
-    assert not stage.events("merge.queued")
+    assert not stage.events("batch.formed")
 
 
 def test_an_agent_that_deletes_files_outside_its_worktree_is_told_of_and_nobody_is_accused(stage: Stage) -> None:

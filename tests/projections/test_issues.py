@@ -14,6 +14,8 @@ from swarm.eventlog.events import (
     IssueOpened,
     IssueReopened,
     IssueTaken,
+    LeakCleared,
+    LeakDetected,
     MergeConflicted,
     MergeLanded,
     WorkRejected,
@@ -54,6 +56,30 @@ def test_it_is_in_progress_from_the_assignment_until_the_attempt_is_over(history
     assert state(history).all["sw-a"].status == issues.OPEN
     assert state(history).all["sw-a"].failures == 1
     assert state(history).all["sw-a"].reason == "tests fail"
+
+
+def test_what_is_held_for_a_leak_is_blocked_with_the_evidence_until_a_person_clears_it(history: History) -> None:
+    opened = history.said(IssueOpened(title="t"))
+    history.said(assigned(opened))
+    history.said(LeakDetected(attempt=1, what="main got abc"))
+    assert state(history).all["sw-a"].status == issues.IN_PROGRESS, "it may have been a person"
+    history.said(LeakDetected(attempt=1, what="main got abc", evidence="builder-1 made abc"))
+    found = state(history).all["sw-a"]
+    assert found.status == issues.BLOCKED
+    assert found.reason == "held, for its agent changed your checkout: builder-1 made abc"
+    history.said(LeakCleared(attempt=1))
+    assert (found := state(history).all["sw-a"]).status == issues.IN_PROGRESS
+    assert found.reason == ""
+
+
+def test_what_failed_besides_its_leak_says_why_it_failed_and_is_tried_again(history: History) -> None:
+    opened = history.said(IssueOpened(title="t"))
+    history.said(assigned(opened))
+    history.said(LeakDetected(attempt=1, what="main got abc", evidence="builder-1 made abc"))
+    history.said(WorkRejected(attempt=1, reason="tests fail"))
+    assert state(history).all["sw-a"].status == issues.IN_PROGRESS
+    history.said(AttemptRetried(attempt=1, reason="tests fail"))
+    assert (state(history).all["sw-a"].status, state(history).all["sw-a"].reason) == (issues.OPEN, "tests fail")
 
 
 def test_a_cancelled_attempt_is_no_failure(history: History) -> None:
