@@ -362,7 +362,7 @@ def _at_work(issue: issues.Issue) -> IssueAssigned | None:
 def _mark(issue: issues.Issue, status: str, reason: str, by: str) -> Fact:
     """The fact that brings the issue to a status it does not have; raises UsageError if that is not for `by` to say."""
     at_work = _at_work(issue)
-    if at_work and status == issues.OPEN:
+    if at_work and status == issues.OPEN and issue.status != issues.BLOCKED:
         raise UsageError(f"{at_work.agent} is at work on {issue.id}", f"call it off: swarm agent kill {at_work.agent}")
     if at_work and status == issues.DONE and by == f"agent-{at_work.agent}":
         raise UsageError(

@@ -45,6 +45,20 @@ def test_an_agent_that_writes_its_work_into_the_main_checkout_too_is_held(stage:
     assert not stage.events("batch.formed")
 
 
+def test_what_is_held_for_a_leak_may_be_begun_anew_instead(stage: Stage) -> None:
+    issue = stage.issue("Leak once", f'echo same > b.txt; test "${{SWARM_SESSION##*-}}" = 2 || cp b.txt {HOME[3:]}/')
+    assert stage.start().code == 1
+    row = stage.row(issue)
+    assert row["status"] == "blocked"
+    assert "b.txt as in its work" in stage.json("issue", "show", issue)["reason"]
+    (stage.root / "b.txt").unlink()
+    reopened = stage.swarm("issue", "reopen", issue)
+    assert reopened.code == 0, reopened.err
+    assert stage.start().code == 0
+    assert (stage.row(issue)["status"], stage.row(issue)["attempts"]) == ("done", 2)
+    assert stage.git("show", f"refs/swarm/wip/builder-1/{issue}-1:b.txt") == "same"
+
+
 def test_an_agent_that_deletes_files_outside_its_worktree_is_told_of_and_nobody_is_accused(stage: Stage) -> None:
     issue = stage.issue("Delete", f"echo b > b.txt; {HOME}; rm a.txt")
     assert stage.start().code == 0
