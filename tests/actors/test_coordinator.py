@@ -323,6 +323,24 @@ def test_an_issue_that_comes_with_work_is_first_tried_with_that(h: History) -> N
 
 
 @pytest.mark.parametrize("policy", ["reopen", "resolve"])
+def test_a_run_without_agents_begins_nothing_but_to_resolve_what_does_not_merge(h: History, policy: str) -> None:
+    h.run("run-2", max_agents=0, merge=MergePolicy(on_conflict=policy))
+    h.issue("new")
+    h.issue("b")
+    h.to("started", "b")
+    h.issue("a")
+    h.to("assigned", "a", agent="builder-2")
+    h.to("queued", "a")
+    h.add(MergeConflicted(1, BASE, ["a.py"]), "a")
+    h.add(AttemptRetried(1, "does not merge", after=h.now + 60), "a")
+    assert given(h) == []
+    assert coordinator.begins_later(h.board(), h.now) == (policy == "resolve")
+    h.now += 61
+    assert given(h) == ([(2, commit("a-1"), True)] if policy == "resolve" else [])
+    assert not coordinator.begins_later(h.board(), h.now)
+
+
+@pytest.mark.parametrize("policy", ["reopen", "resolve"])
 def test_what_does_not_merge_is_resolved_if_that_is_the_policy(h: History, policy: str) -> None:
     h.run("run-2", merge=MergePolicy(on_conflict=policy))
     h.issue("a")

@@ -1,8 +1,10 @@
 """After a landing: nothing more lands before the target was judged, and what it does not accept is taken out again."""
 
+import msgspec
 import pytest
 
 from swarm.actors import merger
+from swarm.actors.hands import Recipe
 from swarm.actors.validation import Revert
 from swarm.eventlog.events import (
     IssueReopened,
@@ -91,6 +93,25 @@ def test_a_validation_that_cannot_judge_twice_holds_the_queue() -> None:
     assert (queue.landed, queue.of(QueueHeld)[0].data.kind) == (["i0"], "infrastructure")
     queue.add(QueueResumed(), "run-1")
     assert queue.settle().landed == ["i0", "i1"]
+
+
+def test_every_worktree_of_the_merger_gets_what_the_recipe_says_and_is_set_up_in_the_same_session() -> None:
+    queue = queue_of(1, validate="make check")
+    queue.repository.ignored = {".env": "KEY=1"}
+    recipe = Recipe(copy=(".env",), setup="npm ci", seconds=60.0)
+    queue.hands = msgspec.structs.replace(queue.hands, recipe=recipe)
+    specs = []
+    for _ in range(2):
+        until_test(queue)
+        specs += queue.programs.open.values()
+        assert [tree.ignored for path, tree in queue.repository.worktrees.items() if "merger" in path] == [
+            {".env": "KEY=1"}
+        ]
+        queue.finish()
+    assert [spec.kind for spec in specs] == ["landing", "validation"]
+    for spec, test in zip(specs, ("make test", "make check"), strict=True):
+        assert spec.argv[3:] == ["sh", "npm ci", "/bin/sh", "-c", test]
+        assert spec.timeout == 1860.0
 
 
 def test_what_landed_before_there_was_a_validation_is_not_looked_at() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from swarm.actors import builder, scout
+from swarm.actors import builder, scout, workspace
 from swarm.actors.attempts import Prepare, Secure
 from swarm.actors.builder import StartGate
 from swarm.actors.command import Command
@@ -17,6 +17,7 @@ from swarm.eventlog.errors import SwarmError, UsageError
 from swarm.eventlog.events import (
     AttemptCancelled,
     RunStopRequested,
+    SessionExited,
     SessionKillRequested,
     SessionLost,
     SessionRequested,
@@ -66,6 +67,25 @@ def test_a_worktree_is_set_up_before_the_agent_begins(h: History) -> None:
     h.seen("a", 1)
     assert type(one(h)) is Run
     assert one(h).port == 20_000
+
+
+def test_work_that_is_given_is_taken_over_only_where_its_tests_can_run(h: History) -> None:
+    h.to("assigned", work=commit("work"))
+    cause = h.to("prepared", work=commit("work"))
+    assert due(h) == [Chore("a", 1, "setup", "a-1-setup", "npm ci", PATH, 0, cause)]
+    h.requested("a", 1, kind="setup", **SETUP)
+    assert due(h) == []
+    h.started("a", 1, kind="setup", **SETUP)
+    h.exited("a", 1, **SETUP)
+    assert type(one(h)) is Secure
+
+
+def test_ports_of_sessions_that_run_are_taken(h: History) -> None:
+    h.to("prepared", port=20_000)
+    h.add(SessionRequested("b-1-test-1", 1, "landing", 7, 20_030), "a")
+    assert workspace.taken(h.board()) == (20_000, 20_030)
+    h.add(SessionExited("b-1-test-1", 1, 0, True, 1.0), "a")
+    assert workspace.taken(h.board()) == (20_000,)
 
 
 def test_a_scouts_worktree_too(h: History) -> None:
