@@ -102,7 +102,7 @@ def test_what_becomes_of_a_conflict_is_chosen(stage: Stage, policy: str) -> None
 
 
 def test_an_agent_resolves_a_conflict_and_its_result_is_tested(stage: Stage) -> None:
-    resolve = "if grep -q '<<<<' x.txt; then printf 'one\\ntwo\\n' > x.txt; else echo %s > x.txt; fi"
+    resolve = "if grep -q '<<<<' x.txt; then sleep 1; printf 'one\\ntwo\\n' > x.txt; else echo %s > x.txt; fi"
     first, second = rejected(stage, ("One", resolve % "one"), ("Two", resolve % "two"))
     other = stage.issue("Not begun", "echo z > z.txt")
     done = now(stage, "--all", "--test", "grep -q one x.txt || grep -q two x.txt", "--on-conflict", "resolve")
