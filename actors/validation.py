@@ -9,6 +9,7 @@ from ..eventlog.events import (
     BatchDissolved,
     BatchTested,
     Gate,
+    IssueHeld,
     IssueReopened,
     MergePolicy,
     MergeReverted,
@@ -17,9 +18,9 @@ from ..eventlog.events import (
     ValidationFinished,
 )
 from ..eventlog.ids import time_of
-from ..projections import Board, agents, batches, happened, merges, runs
+from ..projections import Board, agents, batches, happened, issues, merges, runs
 from ..world import Conflict, Landed, Refused
-from . import gates, stacks, workspace
+from . import gates, retries, stacks, workspace
 from .attempts import WORKTREES
 from .command import Command, Said, words
 from .hands import Hands
@@ -71,12 +72,14 @@ class JudgeValidation(OfBatch, frozen=True):
 
 
 class Revert(OfBatch, frozen=True):
-    """Take out of the target what these commits brought, the newest first. `members`: (issue, attempt)."""
+    """Take out of the target what these commits brought, the newest first. `members`: (issue, attempt, the generation
+    in which to hold the issue; empty: it is reopened).
+    """
 
     target: str
     commits: tuple[str, ...]
     landed: str
-    members: tuple[tuple[str, int], ...]
+    members: tuple[tuple[str, int, str], ...]
     reason: str
     when: float
     cause: str
@@ -147,8 +150,20 @@ def _revert(board: Board, batch: batches.Batch) -> Revert | None:
     owns = [own for own in dict.fromkeys(reversed(batch.owns.values())) if own != stacked.base]
     commits = (stacked.commit,) if stacked.commit not in owns else tuple(owns)
     reason = f"the target did not pass its validation after this landed (exit code {said.code}): {said.command}"
-    members = tuple(_left(board, batch))
+    settings = board[runs.State].settings
+    left = _left(board, batch)
+    members = tuple((issue, n, _exhausted(board, settings, issue, n) if settings else "") for issue, n in left)
     return Revert(batch.id, stacked.target, commits, stacked.commit, members, reason, time_of(cause), cause)
+
+
+def _exhausted(board: Board, settings: RunStarted, issue: str, number: int) -> str:
+    """The generation of an issue that was taken out more often, with this time, than it may be tried again; else empty.
+    (Each reopening is a generation: who counts in that alone would land, revert and pay for ever.)
+    """
+    tries, known = board[agents.State].of.get(issue, {}), board[issues.State].all.get(issue)
+    before = sum(MergeReverted in one.latest for one in tries.values() if one.number != number)
+    mine = known.attempts.get(number) if known else None
+    return known.generation if known and mine and before >= retries.allowed(settings, mine) else ""
 
 
 def perform(command: Command, hands: Hands) -> list[Said]:
@@ -194,9 +209,10 @@ def _take_out(command: Revert, hands: Hands) -> list[Said]:
     if isinstance(done, Refused):
         return _stuck(command, hands, f"{done.reason}; by hand: {done.command}")
     said: list[Said] = []
-    for issue, attempt in command.members if isinstance(done, Landed) else ():
+    for issue, attempt, held in command.members if isinstance(done, Landed) else ():
         own = MergeReverted(attempt, command.target, command.landed, tip, command.reason)
-        said += [Said(issue, IssueReopened(command.reason), command.cause), Said(issue, own, command.cause)]
+        then = IssueHeld(held, f"{command.reason}; no retries are left", attempt=attempt) if held else None
+        said += [Said(issue, then or IssueReopened(command.reason), command.cause), Said(issue, own, command.cause)]
     return said
 
 

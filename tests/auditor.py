@@ -25,6 +25,7 @@ from swarm.eventlog.events import (
     SessionExited,
     SessionKillRequested,
     SessionStarted,
+    ValidationFinished,
     WorkSecured,
     WorktreeRemoved,
 )
@@ -50,6 +51,7 @@ class Auditor:
         self._disk.faults = Faults()
         self.acknowledged: dict[str, Event[Any]] = {}
         self.moves: list[tuple[str, str]] = []
+        self._without: dict[str, str] = {}
         self._begun: set[str] = set()
         self.forget()
 
@@ -59,6 +61,7 @@ class Auditor:
         self.events: dict[str, Event[Any]] = {}
         self._once: set[tuple[object, ...]] = set()
         self._tested: set[tuple[str, str]] = set()
+        self._bad: set[str] = set()
         self._secured: set[tuple[str, int, str]] = set()
         self._ends: dict[tuple[str, str], str] = {}
 
@@ -78,9 +81,17 @@ class Auditor:
         assert spec.session not in self._begun, f"{spec.session} runs twice"
         self._begun.add(spec.session)
 
+    def takes_out(self, tip: str, commit: str, bad: str) -> None:
+        """Made, to be the target: `tip` without what landed as `bad`."""
+        self.look()
+        assert bad in self._bad, f"{bad[:8]} is taken out, and passed its validation, or had none"
+        self._without[commit] = self._without.get(tip, tip)
+
     def moved(self, base: str, commit: str) -> None:
         """The swarm moved the target."""
         self.look()
+        if self._without.get(commit) == base:
+            return
         assert (base, commit) in self._tested, f"the target moved from {base[:8]} to {commit[:8]}, which passed no test"
         self.moves.append((base, commit))
 
@@ -139,6 +150,8 @@ class Auditor:
                 assert (issue, data.attempt, data.secured) in self._secured, f"{data.path} was removed before secured"
             case BatchTested() if data.verdict in GOOD:
                 self._tested.add((data.base, data.commit))
+            case ValidationFinished(verdict="failed"):
+                self._bad.add(data.commit)
             case MergeLanded():
                 attempt = self.board[agents.State].attempts[issue, data.attempt].assigned
                 self._once_only(event, attempt.generation if attempt else "")

@@ -88,7 +88,9 @@ class Simulation:
         self.merge = MergePolicy(
             batch_max=self.random.choice((1, 2, 8)),
             parallel=self.random.choice((1, 1, 2, 3)),
-            on_conflict=self.random.choice(("reopen", "reopen", "skip", "stop")),
+            on_conflict=self.random.choice(("reopen", "resolve", "skip", "stop")),
+            validate=self.random.choice(("", "make check")),
+            rollback=self.random.random() < 0.7,
         )
         self.rough = self.random.choice((0.2, 0.5, 1.0, 2.0))
         self.patience = self.random.choice((Patience(), Patience(nudge=3.0, interrupt=2.0, kill=2.0)))

@@ -13,7 +13,7 @@ from swarm.eventlog.fact import Fact
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.tail import Tail
 from swarm.mailbox import addresses, letters
-from swarm.world import Branch, Landed, Moved, Refused, Secured, SessionSpec, Stacked
+from swarm.world import Branch, Conflict, Landed, Merged, Moved, Refused, Secured, SessionSpec, Stacked
 
 from auditor import Auditor
 from disk import FOLDER, SimDisk
@@ -48,13 +48,16 @@ class Run(msgspec.Struct):
 
 
 class Hosts:
-    """Satisfies the Protocol `Sessions`. `log` is the swarm's own, for `settle`; `make_log` gives a host its own."""
+    """Satisfies the Protocol `Sessions`. `log` is the swarm's own, for `settle`; `make_log` gives a host its own;
+    `severity` is how likely a validation is to fail.
+    """
 
     def __init__(
         self, random: Random, now: Callable[[], float], make_log: Callable[[], Log], audit: Auditor, disk: SimDisk
     ) -> None:
         self._random, self._now, self._make_log, self._audit, self._disk = random, now, make_log, audit, disk
         self.runs: dict[str, Run] = {}
+        self.severity = random.choice((0.1, 0.5, 1.0))
         self.repository: WatchedRepository
         self.log: Log
 
@@ -148,6 +151,7 @@ class Hosts:
             files = self.repository.worktrees[_path(run.spec)].files
             texts = list(files.values())
             broken = "broken\n" in texts or texts.count("half\n") > 1  # each alone is good
+            broken = broken or (run.spec.kind == "validation" and self._random.random() < self.severity)
             self._end(run, 1 if broken else 0)
             return
         if run.work not in ("fails", "nothing"):
@@ -270,10 +274,13 @@ class WatchedRepository(MemoryRepository):
     def __init__(self, files: Mapping[str, str], audit: Auditor, hosts: Hosts, called: Callable[[str], None]) -> None:
         super().__init__(files)
         self._audit, self._hosts, self._called = audit, hosts, called
+        self._given: dict[str, dict[str, str]] = {}
 
     def prepare(self, path: str, branch: str, base: str, work: str = "", resolve: bool = False) -> None:
         self._called("prepare")
         super().prepare(path, branch, base, work, resolve)
+        if resolve:  # what was laid out there to be resolved is nobody's work
+            self._given[path] = self._laid_out(self.tip(branch), work, resolve)
 
     def secure(
         self,
@@ -302,6 +309,13 @@ class WatchedRepository(MemoryRepository):
         self._called("predict")
         return super().predict(base, commit)
 
+    def revert(self, tip: str, commit: str, message: str, author: str, when: float) -> Merged | Conflict:
+        self._called("revert")
+        result = super().revert(tip, commit, message, author, when)
+        if isinstance(result, Merged) and result.commit != tip:
+            self._audit.takes_out(tip, result.commit, commit)
+        return result
+
     def land(self, target: str, base: str, commit: str) -> Landed | Moved | Refused:
         self._called("land")
         before = self.tip(target)
@@ -315,7 +329,9 @@ class WatchedRepository(MemoryRepository):
         self._check_idle(path)
         there = self.worktrees.get(path)
         kept = self.commits[secured].files if secured in self.commits else {}
-        assert there is None or there.files == kept, f"{path} is removed with work in it that is nowhere else"
+        assert there is None or there.files in (kept, self._given.get(path)), (
+            f"{path} is removed with work in it that is nowhere else"
+        )
         super().remove(path, secured, recycle)
 
     def delete_branch(self, branch: str, kept: str) -> bool:

@@ -7,6 +7,7 @@ from swarm.actors import merger
 from swarm.actors.hands import Recipe
 from swarm.actors.validation import Revert
 from swarm.eventlog.events import (
+    IssueHeld,
     IssueReopened,
     MergeReverted,
     QueueHeld,
@@ -14,6 +15,7 @@ from swarm.eventlog.events import (
     RunStarted,
     ValidationFinished,
 )
+from swarm.projections import issues
 
 from queueing import queue_of, replaced, until_test
 
@@ -75,6 +77,21 @@ def test_what_git_will_not_take_out_holds_the_queue_with_its_words() -> None:
     del queue.repository.refs["refs/heads/main"]
     queue.settle()
     assert "there is no branch main" in queue.of(QueueHeld)[0].data.reason
+
+
+def test_an_issue_that_was_taken_out_as_often_as_it_may_be_tried_again_is_held() -> None:
+    """Each reopening begins to count anew: so one that never passes would land, and cost, for ever."""
+    queue = queue_of(2, validate="make check", rollback=True)
+    queue.add(MergeReverted(7, "main", "c", "d", "it was bad"), "i0")
+    generation = queue.board[issues.State].all["i0"].generation
+    until_test(queue)
+    queue.finish()
+    queue.says = lambda _files, _run: 1
+    queue.settle()
+    assert (queue.issues(IssueHeld), queue.issues(IssueReopened)) == (["i0"], ["i1"])
+    held = queue.of(IssueHeld)[0].data
+    assert (held.generation, held.attempt) == (generation, 1)
+    assert held.reason.endswith("make check; no retries are left")
 
 
 def test_without_rollback_a_failed_validation_is_only_said() -> None:

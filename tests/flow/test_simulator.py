@@ -65,7 +65,7 @@ def test_the_stories_come_to_what_they_are_about() -> None:
         for what in ("power is lost", "disk is full", "comes twice", "raises", "in the midst", "ran too long"):
             seen[what] += sum(what in line for line in words)
     wanted = {
-        *("merge.landed", "batch.dissolved", "session.lost", "session.kill_requested", "run.stopped"),
+        *("merge.landed", "merge.reverted", "batch.dissolved", "session.lost", "session.kill_requested", "run.stopped"),
         *("attempt.retried", "attempt.cancelled", "issue.held", "actor.crashed", "findings.reported"),
         "agent.nudged",
         *("mail.dead_lettered", "mail.delivered", "mail.acked", "torn line", "move of the target"),
