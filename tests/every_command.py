@@ -11,6 +11,7 @@ WRITES = {
     *("issue create", "issue close", "issue reopen", "issue update", "issue assign", "agent kill"),
     *("mail send", "mail read", "mail check"),
     *("work restore", "work clean", "work clear", "budget raise"),
+    *("merge retry", "merge drop", "merge now", "rollback", "promote"),
 }
 """Those that are for writing. `log repair` without --dry-run is too."""
 

@@ -30,8 +30,7 @@ def test_an_agent_that_commits_to_the_main_checkout_is_held_until_a_person_clear
     assert row["why"].startswith("held: builder-1 made")
     refused = stage.swarm("work", "clear", issue, SWARM_AGENT="builder-1")
     assert (refused.code, "only a person" in refused.err) == (2, True)
-    assert stage.swarm("work", "clear", issue).code == 0
-    assert stage.swarm("work", "clear", issue).code == 2
+    assert [stage.swarm("work", "clear", issue).code for _ in "12"] == [0, 0]
     assert stage.start("--test", "true").code == 0
     assert {"b.txt", "x.txt"} <= stage.files()
 
