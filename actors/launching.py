@@ -72,7 +72,8 @@ def run(command: Run, hands: Hands) -> list[Said]:
     return [Said(command.issue, asked, command.cause)]
 
 
-def _session(command: Run, hands: Hands, session: str) -> tuple[SessionSpec, dict[str, str]]:
+def _task(command: Run, hands: Hands, session: str) -> Task:
+    """What the runtime is asked to do."""
     options = hands.options.get(command.runtime, RuntimeOptions())
     prompt = compose(
         command.issue,
@@ -85,7 +86,7 @@ def _session(command: Run, hands: Hands, session: str) -> tuple[SessionSpec, dic
         port=command.port,
         conflict=command.conflict,
     )
-    task = Task(
+    return Task(
         session=session,
         issue=command.issue,
         agent=command.agent,
@@ -99,6 +100,10 @@ def _session(command: Run, hands: Hands, session: str) -> tuple[SessionSpec, dic
         binary=options.binary,
         args=options.args,
     )
+
+
+def _session(command: Run, hands: Hands, session: str) -> tuple[SessionSpec, dict[str, str]]:
+    task = _task(command, hands, session)
     launch = runtime(command.runtime).launch(task)
     for path, text in launch.files.items():
         hands.write(path, text)

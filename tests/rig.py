@@ -11,7 +11,7 @@ import pytest
 
 from swarm.eventlog.files import Log
 from swarm.world import Identity, SessionSpec, processes
-from swarm.world.host import open_log
+from swarm.world.recorder import open_log
 from swarm.world.runfolder import RunFolder
 from swarm.world.sessions import HostedSessions
 

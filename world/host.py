@@ -13,27 +13,23 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from math import inf
 
 import msgspec
 
-from ..eventlog.errors import NotDurable, SwarmError
+from ..eventlog.errors import SwarmError
 from ..eventlog.events import SessionExited, SessionProgressed, SessionStarted, UsageReported
-from ..eventlog.fact import Fact
-from ..eventlog.files import Draft, Log
-from ..eventlog.place import find
 from ..eventlog.text import head, plain, tail
 from ..runtimes import Outcome, Reader, Usage, ending, one_line, quota, runtime
-from . import Identity, SessionSpec, node
+from . import Identity, SessionSpec
 from .capture import Account, RawLog, Ring
 from .clock import monotonic, now, zone
 from .limits import Bounds
 from .processes import descendants, identity, send
 from .program import Program, launch
+from .recorder import Recorder, open_log
 from .redaction import Redactor, Stream
-from .runfolder import ExitRecord, RunFolder, drafted
+from .runfolder import ExitRecord, RunFolder
 
 BLOCK = 1 << 16
 REPORT_EVERY = 2.0  # seconds between two signs of life
@@ -68,7 +64,7 @@ def main(run_dir: str) -> None:
 
 
 def _run(
-    folder: RunFolder, spec: SessionSpec, recorder: "Recorder", wake: int, me: Identity, umask: int
+    folder: RunFolder, spec: SessionSpec, recorder: Recorder, wake: int, me: Identity, umask: int
 ) -> tuple[SessionExited, list[UsageReported]]:
     """The program's life, from exec to the last descendant's end."""
     try:
@@ -88,7 +84,7 @@ def _run(
     return session.verdict(), session.new_usage()
 
 
-def _conclude(folder: RunFolder, recorder: "Recorder", record: ExitRecord) -> None:
+def _conclude(folder: RunFolder, recorder: Recorder, record: ExitRecord) -> None:
     """First the record, then the event: whoever finds the one without the other appends it (`settle`)."""
     for pause in PAUSES:
         time.sleep(pause)
@@ -118,41 +114,6 @@ def _environment() -> dict[bytes, bytes]:
     with open("/proc/self/environ", "rb") as file:
         pairs = (entry.partition(b"=") for entry in file.read().split(b"\0") if entry)
         return {name: value for name, _, value in pairs}
-
-
-def open_log(log_dir: str) -> Log:
-    """The node's log, for one more writer."""
-    return node.open_log(find(log_dir, {"SWARM_LOG": log_dir}))
-
-
-class Recorder:
-    """Appends the session's events under its name, to the log that `opened` gives. Never raises: a full disk must not
-    end an agent.
-    """
-
-    def __init__(self, spec: SessionSpec, opened: Callable[[], Log], redactor: Redactor) -> None:
-        self._spec, self._opened, self.redactor = spec, opened, redactor
-        self._log: Log | None = None
-        self._owed: list[Draft] = []
-
-    def append(self, *facts: Fact, owed: bool = False) -> bool:
-        """Append the facts, after those still owed. False: the log refused; what is `owed` goes with the next ones."""
-        drafts = drafted(self._spec, *map(self.redactor.fact, facts))
-        try:
-            self._log = self._log or self._opened()
-            with suppress(NotDurable):  # it is written: said again it would be there twice
-                self._log.append(self._owed + drafts)
-        except (SwarmError, OSError):
-            self._owed += drafts if owed else []
-            return False
-        self._owed = []
-        return True
-
-    def close(self) -> None:
-        """Close the log."""
-        if self._log:
-            with suppress(NotDurable):
-                self._log.close()
 
 
 class Session:

@@ -8,7 +8,7 @@ from swarm.eventlog.events import SessionProgressed
 from swarm.eventlog.files import FSYNC, Log
 from swarm.eventlog.tail import read_all
 from swarm.world import SessionSpec, clock
-from swarm.world.host import Recorder
+from swarm.world.recorder import Recorder
 from swarm.world.redaction import Redactor
 
 

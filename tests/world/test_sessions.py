@@ -14,7 +14,7 @@ import pytest
 
 from swarm.eventlog.errors import UsageError
 from swarm.world import Identity, processes
-from swarm.world.host import open_log
+from swarm.world.recorder import open_log
 from swarm.world.runfolder import NOBODY, ExitRecord, RunFolder
 from swarm.world.sessions import HostedSessions
 
@@ -26,7 +26,7 @@ __all__ = ["rig"]
 STARTER = """
 import sys, msgspec
 from swarm.world import SessionSpec
-from swarm.world.host import open_log
+from swarm.world.recorder import open_log
 from swarm.world.sessions import HostedSessions
 runs, log, env, spec = sys.argv[1:]
 sessions = HostedSessions(runs, open_log(log))
