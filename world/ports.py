@@ -5,7 +5,7 @@ nobody was given it a moment ago, who may not listen yet.
 import errno
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .clock import monotonic
 
@@ -17,16 +17,17 @@ _RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
 
 
 class Ports:
-    """Gives out blocks of ten, to any number of threads."""
+    """Gives out blocks of ten, to any number of threads. `clock`: monotonic seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
         self._given: dict[int, float] = {}
         self._lock = threading.Lock()
 
     def free_block(self, taken: Sequence[int]) -> int:
         """The first port of a free block, none of those that begin at `taken`; 0 if there is none."""
         with self._lock:
-            now = monotonic()
+            now = self._clock()
             self._given = {block: at for block, at in self._given.items() if now - at < _RESERVED}
             for block in range(FIRST, _end() - SIZE + 1, SIZE):
                 if block not in taken and block not in self._given and _is_free(block):

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from swarm.world.gauge import Machine
+from swarm.world.ports import Ports
 
 from doubles import MemoryGauge
 
@@ -77,7 +78,7 @@ def test_where_a_connection_has_just_ended_is_given() -> None:
     assert Machine("/").ports([]) == block
 
 
-def test_they_are_below_those_that_the_kernel_gives_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_they_are_below_those_that_the_kernel_gives_away() -> None:
     with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
         low = int(file.read().split()[0])
     every = list(range(20_000, max(low, 32_768), 10))
@@ -85,11 +86,10 @@ def test_they_are_below_those_that_the_kernel_gives_away(monkeypatch: pytest.Mon
     assert Machine("/").ports([block for block in every if block != 20_050]) == 20_050
 
 
-def test_what_was_given_long_ago_and_is_not_taken_is_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_given_long_ago_and_is_not_taken_is_given_again() -> None:
     now = 1000.0
-    monkeypatch.setattr(ports, "monotonic", lambda: now)
-    machine = Machine("/")
-    block = machine.ports([])
-    assert machine.ports([]) != block
+    ports = Ports(lambda: now)
+    block = ports.free_block([])
+    assert ports.free_block([]) != block
     now += 601
-    assert machine.ports([]) == block
+    assert ports.free_block([]) == block
