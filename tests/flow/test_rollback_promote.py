@@ -12,13 +12,15 @@ from stage import Stage
 
 def landed(stage: Stage, mode: str = "merge", count: int = 3) -> list[str]:
     """So many issues whose work landed: `f0.txt`, `f1.txt`, … of two commits each. All but the first of them landed
-    together: the queue was held by then.
+    together: they waited when the gate of the first held the queue.
     """
     (stage.root / "swarm.toml").write_text(f'[merge]\nmode = "{mode}"\n')
     body = "echo x > f{0}.txt; git add .; git commit -qm first; echo y >> f{0}.txt; git commit -qam second"
-    names = [stage.issue(f"Write {number}", body.format(number)) for number in range(count)]
-    start = ("--max-agents", str(count), "--test", 'case "$PWD" in */merger) exit 127;; esac')
-    assert stage.start(*start).code == 1
+    later = 'until grep -qrs "batch[.]formed" "$SWARM_LOG"; do sleep 0.05; done; '
+    names = [stage.issue(f"Write {number}", later * (number > 0) + body.format(number)) for number in range(count)]
+    queued = f'[ $(cat "{stage.log}"/*.jsonl | grep -c "merge[.]queued") = {count} ]'
+    test = f'case "$PWD" in */merger) until {queued}; do sleep 0.05; done; exit 127;; esac'
+    assert stage.start("--max-agents", str(count), "--test", test).code == 1
     assert stage.swarm("merge", "now", "--test", "true").code == 0
     return names
 
