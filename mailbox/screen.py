@@ -122,7 +122,8 @@ def _price(total: Mapping[str, Any]) -> str:
 def _mail(board: Board) -> Iterable[str]:
     rows, number = views.mail_view(board, _LETTERS), board[mail.State].number()
     unread = len(letters.unread(board, Reader(HUMAN)))
-    yield f"mail    {number} letters" + (f", {unread} unread for you: swarm mail check --to human" if unread else "")
+    waiting = f", {unread} unread for you: swarm mail check --to human" if unread else ""
+    yield f"mail    {number} letter{'' if number == 1 else 's'}{waiting}"
     yield from _columns(
         (short(row["id"]), row["at"][11:19], row["from"], "> " + ", ".join(row["to"]), row["type"], row["body"])
         for row in rows
