@@ -33,14 +33,14 @@ def read(door: Door, full: str, parent: str, base: str) -> Found:
     with tempfile.TemporaryDirectory(prefix="swarm-") as folder:
         place = Place(door.common, full, os.path.join(folder, "index"))
         door.run("read-tree", parent, at=place)
-        links = _links(door.run("ls-files", "--stage", "-z", at=place))
-        if links:  # for a link with a repository behind it, `git add` would run `git status` in there
-            door.run("update-index", "--force-remove", "--", *links, at=place)
+        modules = links(door.run("ls-files", "--stage", "-z", at=place))
+        if modules:  # for a link with a repository behind it, `git add` would run `git status` in there
+            door.run("update-index", "--force-remove", "--", *modules, at=place)
         nested = _nested(door, place, base)
         _add_all(door, place, nested)
         for name in nested:
             _plant(door, place, name)
-        for name, commit in links.items():
+        for name, commit in modules.items():
             if os.path.isdir(os.path.join(full, name)) and not os.listdir(os.path.join(full, name)):
                 door.run("update-index", "--add", "--cacheinfo", f"160000,{commit},{name}", at=place)
         tree = door.run("write-tree", at=place).strip()
@@ -49,7 +49,6 @@ def read(door: Door, full: str, parent: str, base: str) -> Found:
 
 
 def _notes(full: str, staged: str, nested: list[str]) -> list[str]:
-    links = _links(staged)
     folders: set[str] = set()
     for entry in staged.split("\0"):
         folder = os.path.dirname(entry.partition("\t")[2])
@@ -60,7 +59,7 @@ def _notes(full: str, staged: str, nested: list[str]) -> list[str]:
     notes = [f"of the repository {name} only the files are kept, not its history" for name in sorted({*nested, *inner})]
     return notes + [
         f"{name} is a submodule: only which commit it is at is kept, no commit or change of its own"
-        for name in links
+        for name in links(staged)
         if os.path.lexists(os.path.join(full, name, ".git"))
     ]
 
@@ -82,7 +81,7 @@ def _add_all(door: Door, place: Place, but: list[str]) -> None:
     )
 
 
-def _links(staged: str) -> dict[str, str]:
+def links(staged: str) -> dict[str, str]:
     """The submodules and nested repositories in `ls-files --stage -z`: path to commit."""
     entries = [entry.split("\t", 1) for entry in staged.split("\0") if entry.startswith("160000 ")]
     return {name: meta.split()[1] for meta, name in entries}
@@ -97,7 +96,7 @@ def _nested(door: Door, place: Place, base: str) -> list[str]:
     file = os.path.join(place.work_tree, ".gitmodules")
     listed = door.ask("config", "--file", file, "--null", "--get-regexp", r"^submodule\..*\.path$").out
     submodules = {entry.partition("\n")[2] for entry in listed.split("\0")}
-    submodules |= set(_links(door.run("ls-tree", "-r", "-z", "--full-tree", base).replace(" commit ", " ")))
+    submodules |= set(links(door.run("ls-tree", "-r", "-z", "--full-tree", base).replace(" commit ", " ")))
     return [name for name in found if name not in submodules]
 
 

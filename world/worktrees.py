@@ -2,6 +2,9 @@
 
 Git's own directory of a worktree (`<common>/worktrees/<name>`) has the name of the worktree's folder, so it is found
 without reading anything that an agent could have changed.
+
+What is in the folder of a submodule is none of our git's: it neither fills nor cleans it. So that of another attempt,
+or of another test, is emptied; in an attempt's own worktree it stays as the setup command, or the agent, left it.
 """
 
 import os
@@ -10,11 +13,14 @@ import re
 import msgspec
 
 from .door import Door, GitError, Place, erase, linked, read_line, write_line
+from .reading import links
 from .resolving import lay_out
 
 FOLDER = ".swarm/worktrees"
 SPARES = 8
 _NAME = r"[a-z0-9]([a-z0-9_-]{0,46}[a-z0-9])?"
+_LINK = (0o160000).to_bytes(4, "big")
+"""The mode of a submodule, as an index has it."""
 _BRANCH = re.compile(rf"swarm/{_NAME}/{_NAME}-[1-9][0-9]*")
 
 
@@ -150,10 +156,22 @@ def gate(door: Door, path: str, commit: str, keep_ignored: bool) -> str:
 
 def _put(door: Door, full: str, commit: str, keep_ignored: bool) -> None:
     """With a new index, which compares contents: the old one could say that a changed file is unchanged."""
-    place = door.worktree(full)
+    place, kept = door.worktree(full), _kept(door, full)
+    modules = os.path.join(place.git_dir, "modules")
     with door.lock():
+        if keep_ignored and os.path.isdir(modules):  # the repositories of its submodules
+            erase(kept)
+            os.makedirs(os.path.dirname(kept), exist_ok=True)
+            os.rename(modules, kept)
         _register(door, full, commit, detach=True)
+        if keep_ignored and os.path.isdir(kept):
+            os.rename(kept, modules)
     _put_tree(door, place, commit, keep_ignored)
+
+
+def _kept(door: Door, full: str) -> str:
+    """Where the repositories of a worktree's submodules are while git's directory of it is made anew."""
+    return os.path.join(door.common, "swarm", "modules", os.path.basename(full))
 
 
 def _put_tree(door: Door, place: Place, commit: str, keep_ignored: bool) -> None:
@@ -162,6 +180,20 @@ def _put_tree(door: Door, place: Place, commit: str, keep_ignored: bool) -> None
     door.run("reset", "--hard", "--quiet", at=place)
     # Twice -f: also nested repositories. Ignored files of an attempt (node_modules, build caches) are worth keeping.
     door.run("clean", "-ffd" if keep_ignored else "-ffdx", "--quiet", at=place)
+    if not keep_ignored:
+        _empty_submodules(door, place)
+
+
+def _empty_submodules(door: Door, place: Place) -> None:
+    """As they are in a new worktree. Most repositories have none, and that costs no question to git."""
+    with open(place.index or os.path.join(place.git_dir, "index"), "rb") as file:
+        if _LINK not in file.read():
+            return
+    for name in links(door.run("ls-files", "--stage", "-z", at=place)):
+        folder = os.path.join(place.work_tree, name)
+        if os.path.isdir(folder) and os.path.realpath(folder) == folder and os.listdir(folder):
+            erase(folder)
+            os.mkdir(folder)
 
 
 def remove(door: Door, path: str, secured: str, recycle: bool) -> None:
@@ -182,6 +214,7 @@ def remove(door: Door, path: str, secured: str, recycle: bool) -> None:
             if recycle and os.path.isdir(full):
                 _set_aside(full)
             erase(place.git_dir)
+            erase(_kept(door, full))
         erase(full)
 
 

@@ -53,6 +53,29 @@ def test_an_attempts_gate_keeps_what_is_ignored_and_moves_no_branch(scratch: Scr
     assert os.stat(worktree / "src/a.py").st_mtime_ns == before  # what is right already is not written again
 
 
+def test_a_submodule_can_be_had_again_in_every_gate(scratch: Scratch, git: Git, tmp_path: Path) -> None:
+    """The Merger's worktree has it empty each time; an attempt's keeps it, with the repository behind it."""
+    upstream = make(tmp_path / "upstream", {"lib": "1"})
+    allowed = ("-c", "protocol.file.allow=always", "submodule", "--quiet")
+    scratch.git(*allowed, "add", str(upstream.root), "sub")
+    first = scratch.commit({}, "with a submodule")
+    second = scratch.commit({"b.py": "b"})
+    for commit in (first, second, first):
+        place = Path(git.gate(".swarm/worktrees/merger", commit))
+        assert list((place / "sub").iterdir()) == []
+        scratch.git(*allowed, "update", "--init", at=place)
+        scratch.write({"sub/left": "over"}, at=place)
+
+    git.prepare(PATH, BRANCH, first)
+    worktree = scratch.root / PATH
+    scratch.git(*allowed, "update", "--init", at=worktree)
+    for commit in (first, second, second):
+        git.gate(PATH, commit, keep_ignored=True)
+        assert (worktree / "sub/lib").read_text() == "1"
+        scratch.git(*allowed, "update", "--init", at=worktree)
+        assert scratch.git("status", "--porcelain", at=worktree) == ""
+
+
 def test_an_agent_cannot_hide_a_changed_file_from_its_gate(scratch: Scratch, git: Git) -> None:
     base = git.tip("main")
     git.prepare(PATH, BRANCH, base)

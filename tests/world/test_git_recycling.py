@@ -48,6 +48,28 @@ def test_a_folder_that_is_used_again_shows_nothing_of_the_attempt_before(scratch
     assert scratch.git("symbolic-ref", "HEAD", at=again) == f"refs/heads/{OTHER_BRANCH}"
 
 
+def test_a_submodule_is_as_empty_as_in_a_new_worktree(scratch: Scratch, git: Git, tmp_path: Path) -> None:
+    """Else the files that one agent left in it would land as another's, and instead of the submodule."""
+    upstream = make(tmp_path / "upstream", {"lib": "1"})
+    allowed = ("-c", "protocol.file.allow=always", "submodule", "--quiet")
+    scratch.git(*allowed, "add", str(upstream.root), "sub")
+    base = scratch.commit({}, "with a submodule")
+    git.prepare(PATH, BRANCH, base)
+    scratch.git(*allowed, "update", "--init", at=scratch.root / PATH)
+    scratch.write({"sub/left": "over"}, at=scratch.root / PATH)
+    inode = (scratch.root / PATH).stat().st_ino
+    git.remove(PATH, base, recycle=True)
+
+    git.prepare(OTHER, OTHER_BRANCH, base)
+    again = scratch.root / OTHER
+    assert again.stat().st_ino == inode
+    assert list((again / "sub").iterdir()) == []
+    secured = git.secure(OTHER, OTHER_BRANCH, base, f"refs/heads/{OTHER_BRANCH}", "m", "kim <kim@x.invalid>")
+    assert (secured.commit, secured.files, secured.notes) == (base, [], [])
+    scratch.git(*allowed, "update", "--init", at=again)
+    assert [path.name for path in sorted((again / "sub").iterdir())] == [".git", "lib"]
+
+
 def test_a_folder_that_cannot_be_cleaned_is_made_anew(scratch: Scratch, git: Git) -> None:
     base = scratch.commit({"a": "a"})
     git.prepare(PATH, BRANCH, base)
