@@ -32,7 +32,8 @@ PREDICTED = 4
 
 class Line:
     """One look at it: `waiting` are our attempts that have not landed nor ended, `line` the open batches, each
-    on top of the one before, without those that only a person's checkout keeps from landing (`aside`).
+    on top of the one before, without those that only a person's checkout keeps from landing (`aside`): what is to be
+    tested anew, since the settings changed, is none of those.
     """
 
     def __init__(self, board: Board, settings: RunStarted, now: float) -> None:
@@ -42,7 +43,7 @@ class Line:
         self.waiting = queue.attempts(board)
         self.open = self.state.open()
         self.outlooks = {one.id: stacks.outlook(board, settings, one) for one in self.open if one.stacked}
-        self.aside = [one for one in self.open if len(one.members) == 1 and self._held(one) and self._is_first(one)]
+        self.aside = [one for one in self.open if self._is_aside(one)]
         self.line = [one for one in self.open if one not in self.aside]
 
     # --- what no longer stands ---
@@ -259,6 +260,12 @@ class Line:
         """Whether nothing has to land before it."""
         before = self.state.all.get(batch.formed.after) if batch.formed and batch.formed.after else None
         return bool(batch.formed and (not batch.formed.after or (before and before.landed)))
+
+    def _is_aside(self, batch: batches.Batch) -> bool:
+        """Whether nothing is missing but the person."""
+        look = self.outlooks.get(batch.id)
+        green = look is not None and look.word == stacks.GREEN
+        return green and len(batch.members) == 1 and self._held(batch) is not None and self._is_first(batch)
 
     def _landed(self, batch: batches.Batch) -> list[merges.Merge]:
         found = [self.known[member] for member in batch.members if member in self.known]

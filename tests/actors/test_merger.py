@@ -303,6 +303,30 @@ def test_a_landing_in_a_persons_way_lets_those_not_concerned_go_on_and_waits() -
     assert queue.settle().landed[-1] == "i1"
 
 
+@pytest.mark.parametrize("gates", [(), (Gate("lint", "make lint"),)])
+def test_what_is_in_a_persons_way_is_tested_anew_where_the_tests_are_others_and_then_lands(
+    gates: tuple[Gate, ...],
+) -> None:
+    queue = queue_of(3)
+    queue.repository.dirty |= {"i0", "i1"}
+    assert queue.settle().landed == ["i2"]
+    queue.repository.dirty.discard("i1")
+    queue.gates = gates
+    queue.start()
+    assert queue.settle().landed == ["i2", "i1"]
+    queue.repository.dirty.clear()
+    assert queue.settle().landed == ["i2", "i1", "i0"]
+
+
+def test_what_is_in_a_persons_way_goes_back_where_other_tests_do_not_accept_it() -> None:
+    queue = queue_of(2)
+    queue.repository.dirty.add("i0")
+    queue.settle()
+    queue.gates, queue.says = (Gate("lint", "make lint"),), unless("i0")
+    queue.start()
+    assert (queue.settle().landed, queue.rejected) == (["i1"], ["i0"])
+
+
 def test_what_was_built_on_a_branch_that_is_held_does_not_wait_for_it() -> None:
     queue = queue_of(2, batch_max=1, parallel=2)
     queue.repository.dirty.add("i0")
