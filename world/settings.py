@@ -59,7 +59,7 @@ roles = { scout = 2 }   # agents of a role at once
 fallback = []           # used while a provider has no quota left: "claude", "pi:kimi-k2", …
 
 [alerts]                # also: SWARM_ALERT_HOOK, SWARM_SLACK_WEBHOOK_URL
-command = ""            # is called with the kind and the text
+command = ""            # a shell command; "$1" is the kind, "$2" the text
 
 [workspace]             # what a worktree gets that is not in git
 copy = [".env"]
