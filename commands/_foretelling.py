@@ -5,8 +5,8 @@ known before a gate has run is not said.
 from collections.abc import Sequence
 from typing import Any
 
-from ..eventlog.events import IssueReopened
-from ..projections import batches, issues
+from ..eventlog.events import IssueReopened, WorkSecured
+from ..projections import Board, agents, batches, fact, issues
 from . import Home, emit, say
 
 
@@ -32,7 +32,7 @@ def foretell(home: Home, options: dict[str, Any], offers: Sequence[tuple[str, Is
         left = [entry for entry in left if entry not in chosen]
     clash = {entry.issue: files for entry, files in conflicts.items()}
     given = {issue.id: issue.work for issue in board[issues.State].ready() if issue.work}
-    given |= {issue: reopened.work for issue, reopened in offers}
+    given |= _being_tested(board) | {issue: reopened.work for issue, reopened in offers}
     clash |= {name: files for name, work in given.items() if (files := git.predict(tip, work))}
     policy = force.merge.on_conflict
     if json_:
@@ -58,3 +58,11 @@ def foretell(home: Home, options: dict[str, Any], offers: Sequence[tuple[str, Is
     elif found:
         say(f"each is merged onto {force.target} ({tip[:10]}), and tested by: {'; '.join(tests) or 'nothing'}")
     return 1 if clash else 0
+
+
+def _being_tested(board: Board) -> dict[str, str]:
+    """Issue to commit of what an agent completed and no test of its own has judged, as its command could not, or was
+    ended.
+    """
+    done = {one.issue: fact(one.latest, WorkSecured) for one in board[agents.State].ongoing() if one.testing}
+    return {issue: secured.commit for issue, secured in done.items() if secured and secured.commits}

@@ -232,6 +232,16 @@ def test_a_dry_run_of_what_waits_shows_its_batches(stage: Stage) -> None:
     assert set(names) | {clashing} > {row["issue"] for row in stage.json("merge", "list")["merges"]}
 
 
+def test_a_dry_run_knows_of_what_its_own_test_could_not_judge(stage: Stage) -> None:
+    issue = stage.issue("Write b", "echo b > b.txt")
+    assert stage.start("--test", "exit 127").code == 1
+    done = now(stage, "--dry-run", "--test", "true")
+    assert (done.code, done.out) == (0, f"{issue}: its work is tested by itself first, and then queued\n")
+    assert now(stage, "--test", "true").code == 0
+    assert stage.row(issue)["status"] == "done"
+    assert now(stage, "--dry-run").out == "nothing waits to land\n"
+
+
 def test_without_dry_run_there_is_no_document(stage: Stage) -> None:
     assert now(stage, "--json").code == 2
     assert not Path(stage.root / ".git/swarm/run.lock").exists()
