@@ -132,8 +132,10 @@ class Book:
         found: dict[tuple[str, str], Line] = {}
         for one in self._limits:
             for subject in self._subjects(one.scope) or [one.scope]:
-                lines = self.of(subject) if ":" in subject else self._unused(one)
-                found.update(((line.subject, line.unit), line) for line in lines)
+                for line in self.of(subject) if ":" in subject else self._unused(one):
+                    there = found.get((line.subject, line.unit))
+                    if there is None or line.limit < there.limit:
+                        found[line.subject, line.unit] = line
         return list(found.values())
 
     def _subjects(self, scope: str) -> list[str]:

@@ -55,6 +55,17 @@ def test_each_is_shown_with_what_is_used_of_it(swarm: Any, used: str, budgets: B
     ]
 
 
+def test_of_several_limits_the_least_is_shown_before_anything_is_used_too(
+    swarm: Any, budgets: Budgets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budgets("run 1 0")
+    monkeypatch.setenv("SWARM_BUDGET_MAX", "2")
+    monkeypatch.setenv("SWARM_CURRENT_SPEND", "1.5")
+    done = swarm("budget", "--json")
+    assert [(row["budget"], row["limit"], row["over"]) for row in done.json] == [("run", 1.0, True)]
+    assert done.code == 1
+
+
 def test_one_that_is_used_up_is_exit_code_1(swarm: Any, used: str, budgets: Budgets) -> None:
     budgets("day 4 0")
     done = swarm("budget", "--json")
