@@ -1,8 +1,9 @@
 """Gates: a test command run in a session of its own, and what its end means. Builder and Merger use them.
 
 Rule: only an exit code that a test can give is a verdict. A command that is missing (127), cannot be run (126), timed
-out, was killed or lost, went over a limit, or ran no test at all (runners.py) has not judged: that is `broken`, never a
-pass and never the branch's fault. It is tried once more; then the queue is held, until a person has mended it.
+out, was killed or lost, went over a limit, or ran no test at all (`runtimes/runners.py`) has not judged: that is
+`broken`, never a pass and never the branch's fault. It is tried once more; then the queue is held, until a person has
+mended it.
 """
 
 from collections.abc import Iterator
@@ -13,10 +14,10 @@ from ..eventlog.events import Gate, QueueHeld, RunStarted, SessionExited, Sessio
 from ..eventlog.telling import one_line
 from ..eventlog.text import head
 from ..projections import agents, fact, happened
+from ..runtimes.runners import ran_nothing
 from ..world import SessionSpec
 from .command import Said
 from .hands import Hands
-from .runners import ran_nothing
 
 PASSED, FAILED, BROKEN, NONE = "passed", "failed", "broken", "none"
 
@@ -174,7 +175,7 @@ def _unable(exited: SessionExited, command: str) -> str:
         return f"the test command could not be run (exit code {exited.code})"
     if exited.code in KILLED:
         return f"the test command was killed (exit code {exited.code}): for want of memory, or by somebody"
-    runner = ran_nothing(command, exited.code, exited.tail, exited.output <= WHOLE)
+    runner = exited.empty or ran_nothing(command, exited.code, exited.tail, exited.output <= WHOLE)
     return f"no test ran, says {runner} (exit code {exited.code})" if runner else ""
 
 

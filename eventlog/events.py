@@ -451,7 +451,8 @@ class SessionExited(Fact):
     program ended by itself, else `timeout`, `killed`, `memory`, `processes`, `output` (a limit), or `missing` (it could
     not be started). `quota`: its provider refused for lack of quota, until then (Unix time; 0: it did not; not after
     the end itself: it did not say until when). `report` is the agent's last word, `tail` the end of the output,
-    `dropped` what the cap kept out of the raw log.
+    `dropped` what the cap kept out of the raw log. `empty`: the test runner that ran no test, by all that was printed,
+    where `tail` is not all of it.
     """
 
     session: str
@@ -467,6 +468,7 @@ class SessionExited(Fact):
     dropped: int = 0
     resume: str = ""
     quota: float = 0.0
+    empty: str = ""
 
 
 class SessionLost(Fact):

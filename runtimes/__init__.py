@@ -26,7 +26,7 @@ from ..eventlog.errors import UsageError
 from ..eventlog.text import plain
 from ..projections.quotas import provider as provider  # the runtime and the model -> who answers
 
-_SHARED = ("quota",)
+_SHARED = ("quota", "runners")
 
 
 class Llm(msgspec.Struct, frozen=True):

@@ -202,6 +202,7 @@ class Session:
         """How it went."""
         code = self._code if self._code is not None else -signal.SIGKILL
         outcome = self._refused(self._account.outcome(code))
+        said = plain(self._ring.end().decode(errors="replace"))
         if self._ended_by:
             why = self._why or f"it was ended on request ({ending(code)})"
             kept = outcome.quota if self._ended_by == "timeout" else 0.0
@@ -215,12 +216,35 @@ class Session:
             why=head(plain(outcome.why), WHY),
             ended_by=self._ended_by,
             report=head(plain(outcome.report), REPORT),
-            tail=tail(self._recorder.redactor.text(plain(self._ring.end().decode(errors="replace"))).rstrip(), TAIL),
+            tail=tail(self._recorder.redactor.text(said).rstrip(), TAIL),
             output=self._output,
             dropped=sum(log.dropped for log in self._logs.values()),
             resume=head(plain(outcome.resume), WHY),
             quota=_until(outcome),
+            empty=self._empty(said),
         )
+
+    def _empty(self, said: str) -> str:
+        """The test runner that ran nothing, where the event's tail is too short to know that nothing ran before."""
+        if self._spec.runtime or self._code or self._ended_by or any(log.dropped for log in self._logs.values()):
+            return ""
+        from ..runtimes import runners  # many patterns: paid only where they are needed
+
+        found = runners.ran_nothing("", 0, said, whole=True) if TAIL < self._output <= runners.SEARCHED else ""
+        if not found or any(self._ran_some(name) for name in ("stdout.log", "stderr.log")):
+            return ""
+        return found
+
+    def _ran_some(self, name: str) -> bool:
+        from ..runtimes import runners
+
+        try:
+            with open(self._folder.file(name), encoding="utf-8", errors="replace") as file:
+                return runners.ran_some(plain(line) for line in file)
+        except FileNotFoundError:
+            return False  # a terminal has one stream
+        except OSError:
+            return True  # in doubt a test did run
 
     def _refused(self, outcome: Outcome) -> Outcome:
         """The outcome, with what a failed agent's errors say of its provider: they are plain text, whatever it is."""

@@ -64,6 +64,12 @@ def test_where_not_all_of_the_output_is_known_a_runner_that_goes_package_by_pack
     assert gates.verdict(session(h)).word == gates.PASSED
 
 
+def test_where_its_host_has_read_all_of_the_output_that_host_is_believed(h: History) -> None:
+    h.to("gate_exited", tail="the end", output=gates.WHOLE + 1, empty="go")
+    said = gates.verdict(session(h))
+    assert (said.word, said.why) == (gates.BROKEN, "no test ran, says go (exit code 0)")
+
+
 def test_a_lost_test_has_not_judged(h: History) -> None:
     h.to("gate_requested")
     h.lost("a", 1, "a-1-gate")

@@ -62,6 +62,29 @@ def test_a_gate_that_exits_zero_is_ok(rig: Rig) -> None:
     assert rig.run("true")["ok"] is True
 
 
+MANY = 'for i in $(seq 400); do echo "   Compiling crate-$i v0.1.0"; done'
+NONE = "echo 'running 0 tests'; echo; echo 'test result: ok. 0 passed; 0 failed'"
+
+
+@pytest.mark.parametrize(
+    ("script", "empty"),
+    [
+        (f"{MANY}; {NONE}", "cargo"),
+        (f"echo 'running 3 tests'; {MANY}; {NONE}", ""),
+        (f"echo 'running 3 tests' >&2; {MANY}; {NONE}", ""),
+        (f"{MANY}; {NONE}; exit 1", ""),
+        (MANY, ""),
+        (NONE, ""),  # the event has all of it
+    ],
+)
+def test_a_runner_that_ran_no_test_is_found_however_much_was_printed(rig: Rig, script: str, empty: str) -> None:
+    assert rig.run(script).get("empty", "") == empty
+
+
+def test_where_the_cap_kept_something_out_a_test_may_have_run(rig: Rig) -> None:
+    assert rig.run(f"{MANY}; {NONE}", cap=5000).get("empty", "") == ""
+
+
 def test_events_say_who_wrote_them_what_they_are_about_and_what_led_to_them(rig: Rig) -> None:
     rig.run("true")
     assert [event["type"] for event in rig.lines()] == ["session.started", "session.exited"]

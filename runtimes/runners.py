@@ -8,6 +8,7 @@ all they printed is known.
 """
 
 import re
+from collections.abc import Iterable
 
 import msgspec
 
@@ -71,6 +72,9 @@ TABLE = (
     Runner("exunit", r"^There are no tests to run$|^0 tests, 0 failures$", rf"^{SOME} (tests?|doctests?), "),
 )
 
+SEARCHED = 16 << 20
+"""Bytes: whoever printed more ran something, as far as is known."""
+
 _NONE = [(runner, re.compile(runner.none, re.MULTILINE)) for runner in TABLE]
 _RAN = re.compile("|".join(f"(?:{runner.ran})" for runner in TABLE if runner.ran), re.MULTILINE)
 
@@ -85,3 +89,8 @@ def ran_nothing(command: str, code: int, output: str, whole: bool) -> str:
         return ""
     found = (runner for runner, none in _NONE if none.search(output))
     return next((runner.name for runner in found if (whole or runner.sums) and (code == 0 or runner.fails)), "")
+
+
+def ran_some(lines: Iterable[str]) -> bool:
+    """Whether any of these lines says that a test ran."""
+    return any(_RAN.search(line) for line in lines)

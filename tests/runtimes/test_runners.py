@@ -2,7 +2,7 @@
 
 import pytest
 
-from swarm.actors.runners import TABLE, ran_nothing
+from swarm.runtimes.runners import TABLE, ran_nothing
 
 CARGO = """\
    Compiling e v0.1.0
