@@ -1,7 +1,8 @@
 """After a landing: a command of the person's judges the target, and what it does not accept is taken out again.
 
 Rule: the last landing alone is looked at, on the very commit that landed, and nothing more lands before its verdict.
-Whether it is validated at all was decided by the settings of the run in which it landed.
+Whether it is validated at all, and how, was decided by the settings of the run in which it landed; only where that
+could not judge, another command counts that a person names since.
 """
 
 from ..eventlog.errors import SwarmError
@@ -102,6 +103,13 @@ def _policy(board: Board, batch: batches.Batch) -> MergePolicy | None:
     return run.started.merge if run and run.started else None
 
 
+def _command(board: Board, batch: batches.Batch, policy: MergePolicy) -> str:
+    """What judges it."""
+    settings = board[runs.State].settings
+    broken = batch.validated is not None and batch.validated.verdict == gates.BROKEN
+    return (settings.merge.validate if broken and settings else "") or policy.validate
+
+
 def _left(board: Board, batch: batches.Batch) -> list[batches.Member]:
     """Who landed with it, brought something, and was not reverted yet. (What was in the target already is none of its
     doing, and the commit that has it may be anybody's.)
@@ -125,12 +133,13 @@ def due(board: Board, free: bool) -> Command | None:
     if owner is None:
         return None
     judged = [event.causationid for event in batch.verdicts.values()]
-    turn = stacks.turn(owner, f"{batch.id}-validate", policy.validate, judged)
+    command = _command(board, batch, policy)
+    turn = stacks.turn(owner, f"{batch.id}-validate", command, judged)
     if turn.said:
-        return JudgeValidation(batch.id, landed, policy.validate, turn.said, turn.cause)
+        return JudgeValidation(batch.id, landed, command, turn.said, turn.cause)
     if not turn.start or not free:
         return None
-    cause, gate = happened(batch.latest, BatchDissolved), Gate("validate", policy.validate, timeout=0.0)
+    cause, gate = happened(batch.latest, BatchDissolved), Gate("validate", command, timeout=0.0)
     stacked = stacks.Tree(batch.stacked.base, landed, batch.stacked.tree)
     settings = board[runs.State].settings
     ports = taken_ports(board, settings) if settings else None

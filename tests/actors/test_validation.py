@@ -17,7 +17,7 @@ from swarm.eventlog.events import (
 )
 from swarm.projections import issues
 
-from queueing import queue_of, replaced, until_test
+from queueing import good, queue_of, replaced, until_test
 
 
 def test_what_landed_is_validated_before_the_next_lands() -> None:
@@ -110,6 +110,29 @@ def test_a_validation_that_cannot_judge_twice_holds_the_queue() -> None:
     assert (queue.landed, queue.of(QueueHeld)[0].data.kind) == (["i0"], "infrastructure")
     queue.add(QueueResumed(), "run-1")
     assert queue.settle().landed == ["i0", "i1"]
+
+
+@pytest.mark.parametrize(("then", "used"), [("make right", "make right"), ("", "make rigth")])
+def test_another_command_takes_the_place_of_one_that_cannot_judge(then: str, used: str) -> None:
+    queue = queue_of(2, batch_max=1, validate="make rigth")
+    until_test(queue)
+    queue.finish()
+    queue.says = lambda _files, _run: 127
+    assert queue.settle().landed == ["i0"]
+    replaced(queue, validate=then)
+    queue.says = good
+    queue.start()
+    assert queue.settle().landed == ["i0", "i1"]
+    said = [(event.data.verdict, event.data.command) for event in queue.of(ValidationFinished)]
+    assert said[0] == ("broken", "make rigth")
+    assert next(command for verdict, command in said if verdict == "passed") == used
+
+
+def test_a_verdict_is_not_asked_for_again_with_another_command() -> None:
+    queue = queue_of(1, validate="make check").settle()
+    replaced(queue, validate="make other")
+    queue.start()
+    assert merger.due(queue.board, queue.now) == []
 
 
 def test_every_worktree_of_the_merger_gets_what_the_recipe_says_and_is_set_up_in_the_same_session() -> None:
