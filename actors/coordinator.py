@@ -267,7 +267,7 @@ def _left(board: Board) -> Iterator[agents.Attempt]:
         if settings and begun and not nodes.is_ours(settings, begun.node):
             attempt = board[agents.State].attempts[issue.id, begun.attempt]
             lease = nodes.taken_over(board, issue.id, begun)
-            if lease and lease.data.node == settings.node and attempt.stage not in ("landed", "answered"):
+            if lease and lease.data.node == settings.node and attempt.stage not in ("landed", "reverted", "answered"):
                 yield attempt
 
 

@@ -93,4 +93,6 @@ def _check(home: Home, git: Git, validate: str, commit: str, source: str) -> Non
 
 
 def _ended(code: int) -> str:
+    if code in (126, 127):
+        return f"could not be run (exit code {code})"
     return "did not end in time" if code < 0 else f"failed with exit code {code}"

@@ -162,11 +162,12 @@ class Attempt(msgspec.Struct):
 
     @property
     def stage(self) -> str:
-        """assigned, prepared, working, exited, secured, gated (no gate said no so far), queued, landed, failed,
-        cancelled or answered.
+        """assigned, prepared, working, exited, secured, gated (no gate said no so far), queued, landed, reverted,
+        failed, cancelled or answered.
         """
         if self.ended:
-            ends = {MergeLanded: "landed", AttemptCancelled: "cancelled", FindingsReported: "answered"}
+            landed = "reverted" if self.unlanded else "landed"
+            ends = {MergeLanded: landed, AttemptCancelled: "cancelled", FindingsReported: "answered"}
             return next((word for kind, word in ends.items() if kind in self.latest), "failed")
         if MergeQueued in self.latest:
             return "queued"

@@ -43,14 +43,21 @@ def test_the_validation_sees_the_very_commit_and_its_words_go_to_the_person(
     assert not (repo.root / ".swarm/worktrees/promote").exists()
 
 
-@pytest.mark.parametrize("command", ["exit 3", "no-such-program", "kill -9 $$"])
+@pytest.mark.parametrize(
+    ("command", "word"),
+    [
+        ("exit 3", "failed with exit code 3"),
+        ("no-such-program", "could not be run (exit code 127)"),
+        ("kill -9 $$", "failed with exit code 9"),
+    ],
+)
 def test_what_is_not_validated_stays_where_it_is(
-    swarm: Any, home: Home, repo: repository.Scratch, command: str
+    swarm: Any, home: Home, repo: repository.Scratch, command: str, word: str
 ) -> None:
     before = repo.git("rev-parse", "main"), len(read_all(home.place.log))
     failed = swarm("promote", "--validate", command)
     assert failed.code == 1
-    assert "nothing was changed" in failed.err
+    assert f"{word}; nothing was changed" in failed.err
     assert (repo.git("rev-parse", "main"), len(read_all(home.place.log))) == before
     assert not (repo.root / ".swarm/worktrees/promote").exists()
 

@@ -59,6 +59,7 @@ def test_the_stage_of_an_attempt_follows_from_what_has_happened(history: History
         (GateFinished(attempt=1, commit="c", verdict="passed", gate="lint"), "gated"),
         (MergeQueued(attempt=1, branch="b", commit="c"), "queued"),
         (MergeLanded(attempt=1, target="main", base="0", commit="d"), "landed"),
+        (MergeReverted(attempt=1, target="main", commit="d", revert="e"), "reverted"),
     ]
     for fact, stage in steps:
         history.said(fact, source="session/sw-a-1")
