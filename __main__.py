@@ -2,6 +2,7 @@
 imported.
 """
 
+import gc
 import os
 import sys
 
@@ -20,6 +21,7 @@ def main() -> None:
     if code is not None:
         os._exit(code)  # all is written and flushed; Python's own way out takes longer than the letter
 
+    gc.set_threshold(50_000)  # or Python looks for garbage at every few hundred things that it imports
     from . import cli
 
     cli.main(args)

@@ -19,10 +19,10 @@ from ..eventlog.fact import Event, Fact
 from ..eventlog.files import Draft
 from ..eventlog.place import Place, find, known_node
 from ..eventlog.text import printable
-from ..projections import Board
 from ..world.node import open_log
 
 if TYPE_CHECKING:
+    from ..projections import Board
     from ..world.checkpoints import Keeper
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -40,7 +40,7 @@ class Home:
         if context := click.get_current_context(silent=True):
             context.call_on_close(self.close)
 
-    def board(self, only: Iterable[str] = (), whole: bool = False) -> Board:
+    def board(self, only: Iterable[str] = (), whole: bool = False) -> "Board":
         """The state of everything, or of the named projections alone (the other events are not even decoded).
 
         What rests is recalled when it is asked for by its name; with `whole` all of it is there, to be listed. Asked
@@ -73,7 +73,7 @@ class Home:
         """Append (subject, fact) pairs; returns the events."""
         return self.append_if(lambda: [Draft(fact, source, subject, causationid=cause) for subject, fact in pairs])
 
-    def decide(self, only: Iterable[str], ask: Callable[[Board], Sequence[Draft]]) -> list[Event[Any]]:
+    def decide(self, only: Iterable[str], ask: "Callable[[Board], Sequence[Draft]]") -> list[Event[Any]]:
         """Ask what to append with the log locked and those projections up to date, and append it.
 
         The log is folded before the lock is taken, so that under it only the newest lines are left to fold.

@@ -9,7 +9,7 @@ import msgspec
 
 from .disk import Disk
 from .ids import says_time
-from .lines import decode_block
+from .lines import decode_line
 
 _WINDOW = 1024
 
@@ -34,7 +34,7 @@ def end_of(disk: Disk, fd: int, size: int) -> End:
         torn, end, last = not block.endswith(b"\n") and block != b"", len(block), b""
         while (begin := block.rfind(b"\n", 0, end) + 1) or start == 0:
             line = block[begin:end]
-            for event in decode_block(line)[0]:
+            if line and (event := decode_line(line)):
                 last = last or line
                 if says_time(event.id, event.time):
                     return End(size, event.id, last, torn)

@@ -10,9 +10,9 @@ Sources: RFC 9562 §5.7 and §6.2; Kulkarni et al., "Logical Physical Clocks" (2
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from hashlib import blake2b
 
 from .errors import LogError
+from .hashes import blake2b
 
 DAY = 86_400
 END = 4_102_444_800

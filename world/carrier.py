@@ -12,6 +12,8 @@ author of their own (`l…` for the node `n…`), which nothing but this appends
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,11 +25,13 @@ from ..eventlog.segments import node_of_file, sealed_name
 from ..eventlog.tail import Tail
 from . import clock
 from .door import Door, GitError
-from .leasing import SOURCE, Leasing, Wish
 from .logbranch import FILE, NAME, Entry, Heads, LogBranch, Tree
 from .logfolder import LogFolder, Record, Refusal
 from .meeting import Meeting, Met
 from .refused import in_words
+
+if TYPE_CHECKING:
+    from .leasing import Leasing, Wish
 
 SEAL = 64 * 1024
 """A growing file of so many bytes is sealed before it is carried: what is carried again as it grows stays small."""
@@ -83,7 +87,7 @@ class LogCarrier:
         )
         self._branch = LogBranch(door, remote)
         self._meeting = Meeting(self._folder, self._branch, now)
-        self._leasing = Leasing(place.log, self._node, seconds, now, entropy, run)
+        self._seconds, self._run = seconds, run
         self._trees: dict[str, Tree] = {}
         self._told = ""
 
@@ -93,7 +97,7 @@ class LogCarrier:
         """Have this clone and the remote hold the same events. Raises GitError; what was done before it stays done."""
         return self._carry(())
 
-    def share(self, wanted: Sequence[Wish]) -> str:
+    def share(self, wanted: Sequence["Wish"]) -> str:
         """The same, and acquire or prolong leases. Returns what is wrong, unless that was so the last time too."""
         try:
             words = " ".join(self._carry(wanted).notes)
@@ -129,7 +133,7 @@ class LogCarrier:
     # --- one sync ---
 
     @in_words()
-    def _carry(self, wanted: Sequence[Wish]) -> Carried:
+    def _carry(self, wanted: Sequence["Wish"]) -> Carried:
         with self._door.lock("sync"):
             self._log.seal(SEAL)
             try:
@@ -142,7 +146,7 @@ class LogCarrier:
             done.notes[:0] = lost
             return done
 
-    def _exchange(self, wanted: Sequence[Wish]) -> Carried:
+    def _exchange(self, wanted: Sequence["Wish"]) -> Carried:
         self._trees.clear()
         done, fetched = Carried(self._branch.remote), False
         for turn in range(TRIES):
@@ -186,6 +190,8 @@ class LogCarrier:
             done.notes.append(f"{words}; a swarm that runs here knows them until it is started again")
         new = [refusal for refusal in met.refused if refusal not in record.told]
         if new:
+            from .leasing import SOURCE
+
             said = Tail(self._directory, (EventRefused.type,)).read()
             known = {
                 Refusal(e.data.origin, e.data.event, e.data.reason) for e in said if isinstance(e.data, EventRefused)
@@ -213,15 +219,23 @@ class LogCarrier:
             self._pause(0.01 * 2 ** min(turn, 7) * (self._entropy() % 1000) / 1000)
         return not self._branch.push(top)
 
-    def _leased(self, wanted: Sequence[Wish], met: Met, commit: str, done: Carried) -> _Leases | None:
+    @cached_property
+    def _leasing(self) -> "Leasing":
+        """Made when leases are wanted: it takes the projections."""
+        from .leasing import Leasing
+
+        return Leasing(self._directory, self._node, self._seconds, self._now, self._entropy, self._run)
+
+    def _leased(self, wanted: Sequence["Wish"], met: Met, commit: str, done: Carried) -> _Leases | None:
         """A commit on top of that one with our new leases in it; None if there is none to be had, or none needed."""
+        if not wanted:
+            return None
         author = self._leasing.author
         doubtful = [one.origin for one in met.refused if one.event and node_of_file(one.origin)[:1] == author[:1]]
-        if wanted and doubtful:
+        if doubtful:
             done.notes = [
                 f"a clock is a day ahead: there are leases in {doubtful[0]} that cannot be believed, so none is taken"
             ]
-        if not wanted or doubtful:
             return None
         names = sorted(name for name in met.copies if node_of_file(name) == author)
         before = self._folder.data(met.copies[names[-1]]) if names else b""

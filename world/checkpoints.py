@@ -17,7 +17,6 @@ from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import cache as once
 from functools import partial
-from hashlib import blake2b
 from itertools import chain
 from typing import Any
 from zlib import crc32
@@ -26,6 +25,7 @@ import msgspec
 
 from .. import eventlog, projections
 from ..eventlog.fact import Event
+from ..eventlog.hashes import blake2b
 from ..eventlog.tail import Mark, Tail
 from ..projections import Board, Snapshot, types
 from .shelf import Shelf, parts

@@ -14,7 +14,6 @@ hands nothing to git's standard input, and takes longer to import than a whole `
 import fcntl
 import functools
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -275,10 +274,11 @@ def _search_path() -> str:
 
 
 def _program(name: str) -> str:
-    found = shutil.which(name, path=_search_path())
-    if found is None:
-        raise GitError(f"{name} is not installed", hint="install git 2.38 or newer")
-    return found
+    for folder in _search_path().split(os.pathsep):
+        path = os.path.join(folder, name)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    raise GitError(f"{name} is not installed", hint="install git 2.38 or newer")
 
 
 @functools.cache
@@ -332,6 +332,8 @@ def named(names: Sequence[str], most: int = 200, room: int = 16_000) -> list[str
 
 def erase(path: str) -> None:
     """Delete a file, a link or a folder whatever its modes. A link is never followed. Gone already: fine."""
+    import shutil  # here, for it loads what unpacks archives, and most who come by the door delete nothing
+
     try:
         if os.path.islink(path) or not os.path.isdir(path):
             os.unlink(path)

@@ -10,11 +10,11 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import blake2b
 
 import msgspec
 
 from ..eventlog.errors import UsageError
+from ..eventlog.hashes import blake2b
 from .door import Door, GitError, Output, failed, first_lines
 
 NAME = "swarm-log"

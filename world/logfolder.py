@@ -8,13 +8,13 @@ record may be lost without harm.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from hashlib import blake2b
 
 import msgspec
 
 from ..eventlog.disk import Disk
 from ..eventlog.errors import LogError
 from ..eventlog.files import Draft, Log
+from ..eventlog.hashes import blake2b
 from ..eventlog.moved import Moved
 from ..eventlog.segments import is_sealed, node_of_file, sealed_name
 from ..eventlog.tail import first_event, node_files

@@ -12,7 +12,7 @@ from swarm.eventlog import events as facts
 from swarm.eventlog.errors import LogError
 from swarm.eventlog.fact import NEVER, Event, Fact, Unknown, vocabulary
 from swarm.eventlog.files import Draft
-from swarm.eventlog.lines import Bad, decode_block, digest, encode, envelope
+from swarm.eventlog.lines import Bad, _decoder, decode_block, decode_line, digest, encode, envelope
 from swarm.eventlog.upcasts import Upcast
 
 ID = "019aa3c1-0000-7000-8000-00000000000"
@@ -165,6 +165,13 @@ def test_an_unknown_type_is_kept_in_order_and_can_be_written_again() -> None:
     assert encode(events[1]) == line
 
 
+def test_one_line_is_read_without_a_decoder_of_all_types() -> None:
+    _decoder.cache_clear()
+    assert decode_line(LETTER) == letter()
+    assert _decoder.cache_info().currsize == 0
+    assert decode_line(LETTER.replace(b"mail.sent", b"mail.dreamt")) is not None
+
+
 def test_a_known_type_with_data_that_do_not_fit_is_unknown() -> None:
     events, bad = decode_block(LETTER.replace(b'["human"]', b'"human"'))
     assert not bad
@@ -237,6 +244,7 @@ def test_every_line_that_was_not_touched_is_found_and_each_means_the_same_alone(
     assert [event for event in events if event in intact] == intact
     alone = [decode_block(line + b"\n") for line in block.split(b"\n")]
     assert events == [event for found, _ in alone for event in found]
+    assert events == [event for line in block.split(b"\n") if line and (event := decode_line(line))]
     assert [b.reason for b in bad] == [b.reason for _, found in alone for b in found]
     for b in bad:
         assert b"\n" not in block[b.offset : b.offset + b.length]
