@@ -77,7 +77,7 @@ def session_name(attempt: agents.Attempt) -> str:
 def steps(board: Board, role: str, now: float) -> list[Command]:
     """The shared steps that are due for the attempts of that role."""
     found = []
-    for attempt in board[agents.State].ongoing():
+    for attempt in board[agents.State].ongoing(endings.wanted(board, now)):
         if attempt.assigned and attempt.assigned.role == role:
             step = _ending(board, attempt, now) if attempt.ended else _next(board, attempt)
             if step:

@@ -3,10 +3,13 @@ secured, what did not land is kept under a ref that no branch takes along, and w
 """
 
 from ..eventlog.events import FindingsReported, MergeLanded, WorkSecured, WorktreePrepared, WorktreeRemoved
-from ..eventlog.ids import time_of
+from ..eventlog.ids import begin_of, time_of
 from ..projections import Board, agents, fact, happened, issues, runs
 from ..world import Repository
 from .command import Command, Said, Step
+
+_SURELY = 0.01
+"""Seconds beside which sums of times are right."""
 
 
 class Keep(Step, frozen=True):
@@ -41,6 +44,17 @@ def due(board: Board, attempt: agents.Attempt, secured: WorkSecured, now: float,
     """What is to be done next for an attempt that has ended, whose sessions are over, and whose work is secured."""
     keep = keeping(board, attempt, cause)
     return keep or (removal(attempt, cause) if _is_collected(board, attempt, secured, now) else None)
+
+
+def wanted(board: Board, now: float) -> list[tuple[str, int]]:
+    """Those of the attempts that are kept whose turn may have come: `due` says. All others are not looked at: there may
+    be thousands, at each look of each actor.
+    """
+    settings, live, kept = board[runs.State].settings, board[issues.State].live, board[agents.State].kept
+    if settings is None:
+        return list(kept)
+    until = begin_of(now - settings.keep_failed + _SURELY)
+    return [key for key, end in kept.items() if end < until or key[0] not in live]
 
 
 def keeping(board: Board, attempt: agents.Attempt, cause: str) -> Keep | None:

@@ -10,6 +10,7 @@ Sources: RFC 9562 §5.7 and §6.2; Kulkarni et al., "Logical Physical Clocks" (2
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from math import ceil
 
 from .errors import LogError
 from .hashes import blake2b
@@ -56,6 +57,12 @@ def are_ids(texts: Sequence[str]) -> bool:
 def time_of(id: str) -> float:  # noqa: A002
     """When it was made by its author's hybrid clock: Unix seconds, to the millisecond."""
     return int(id[:8] + id[9:13], 16) / 1000
+
+
+def begin_of(time: float) -> str:
+    """What no id made before that Unix time is greater than, and every one made from then on is."""
+    milliseconds = max(0, ceil(time * 1000))
+    return f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}"
 
 
 def rfc3339(id: str) -> str:  # noqa: A002

@@ -49,6 +49,9 @@ K = TypeVar("K")
 ENDS = (MergeLanded, WorkRejected, MergeConflicted, MergeRejected, MergeDropped, AttemptCancelled, FindingsReported)
 """Any of these ends an attempt: nothing more is built, tested or merged of it."""
 _ENDS = frozenset(ENDS)
+_WORK = (WorktreePrepared, WorkSecured, MergeQueued, MergeReverted, WorktreeRemoved, AttemptRetried, ConflictResolved)
+_LOOKS = (CheckoutSeen, LeakDetected, LeakCleared)
+_SESSION = (SessionRequested, SessionStarted, SessionExited, SessionLost, SessionKillRequested)
 _AGENT = "agent/"
 GOOD = ("passed", "none")
 """The verdicts of a gate that let the work go on."""
@@ -161,6 +164,13 @@ class Attempt(msgspec.Struct):
         return happened(self.latest, MergeReverted) >= happened(self.latest, MergeLanded)
 
     @property
+    def kept(self) -> bool:
+        """Whether all that is left to do once it ended is to remove its worktree: its work is kept, not landed."""
+        work, tree = fact(self.latest, WorkSecured), fact(self.latest, WorktreePrepared)
+        safe = work and tree and (work.ref != f"refs/heads/{tree.branch}" if work.commits else work.left)
+        return bool(safe) and MergeLanded not in self.latest and FindingsReported not in self.latest
+
+    @property
     def stage(self) -> str:
         """assigned, prepared, working, exited, secured, gated (no gate said no so far), queued, landed, reverted,
         failed, cancelled or answered.
@@ -193,8 +203,9 @@ class Attempt(msgspec.Struct):
 
 
 class State(Fold):
-    """All attempts. `live` are those with something left to do: not ended, or their worktree still exists. Where `here`
-    names a node, only what that node does is at work; what does not say its node counts as its own.
+    """All attempts. `live` are those with something left to do: not ended, or their worktree still exists. Of these,
+    the `kept` wait for time alone (-> the id of their end), and no look at what is at work comes by them: there may be
+    thousands. Where `here` names a node, only what that node does is at work; what does not say its node is its own.
     """
 
     def __init__(self) -> None:
@@ -202,6 +213,8 @@ class State(Fold):
         self.attempts: dict[tuple[str, int], Attempt] = {}
         self.of: dict[str, dict[int, Attempt]] = {}
         self.live: dict[tuple[str, int], Attempt] = {}
+        self.moving: dict[tuple[str, int], Attempt] = {}
+        self.kept: dict[tuple[str, int], str] = {}
         self.given: dict[str, Event[IssueAssigned]] = {}
         self.wrote: dict[str, Event[MailSent]] = {}
 
@@ -219,14 +232,14 @@ class State(Fold):
         self.recall(issue)
         return self.attempts.get((issue, number))
 
-    def ongoing(self) -> list[Attempt]:
-        """The live attempts that were assigned, oldest assignment first."""
-        found = [attempt for attempt in self.live.values() if attempt.assigned and self._is_ours(attempt)]
-        return sorted(found, key=_begun)
+    def ongoing(self, kept: Iterable[tuple[str, int]] = ()) -> list[Attempt]:
+        """The live attempts that were assigned, but of those that are kept only these; oldest assignment first."""
+        live = chain(self.moving.values(), map(self.live.__getitem__, kept))
+        return sorted([attempt for attempt in live if attempt.assigned and self._is_ours(attempt)], key=_begun)
 
     def sessions(self) -> Iterator[Session]:
         """The sessions of live attempts that have not ended, in order of their ids."""
-        ours = (attempt for attempt in self.live.values() if self._is_ours(attempt))
+        ours = (attempt for attempt in self.moving.values() if self._is_ours(attempt))
         found = (session for attempt in ours for session in attempt.sessions.values() if not session.over)
         return iter(sorted(found, key=lambda session: (session.id, session.issue, session.attempt)))
 
@@ -249,7 +262,7 @@ class State(Fold):
 
     def working(self, agent: str) -> Attempt | None:
         """The attempt that fills the agent's place now; ours, where another node has an agent of that name too."""
-        found = [attempt for attempt in self.live.values() if attempt.active and attempt.agent == agent]
+        found = [attempt for attempt in self.moving.values() if attempt.active and attempt.agent == agent]
         return max(found, key=lambda attempt: (self._is_ours(attempt), _begun(attempt)), default=None)
 
     def sign(self, attempt: Attempt) -> str:
@@ -280,14 +293,17 @@ class State(Fold):
     def index(self, attempt: Attempt) -> None:
         """Keep `live` true after a change of the attempt: one that has not ended is live since it was made."""
         key, latest = (attempt.issue, attempt.number), attempt.latest
-        if (
-            attempt.ended
-            and (WorktreeRemoved in latest or WorktreePrepared not in latest)
-            and all([session.over for session in attempt.sessions.values()])  # noqa: C419  # a hot place: quicker so
-        ):
+        over = attempt.ended and all([session.over for session in attempt.sessions.values()])  # noqa: C419  # quicker
+        self.moving.pop(key, None)
+        self.kept.pop(key, None)
+        if over and (WorktreeRemoved in latest or WorktreePrepared not in latest):
             self.live.pop(key, None)
+            return
+        self.live[key] = attempt
+        if over and attempt.kept:
+            self.kept[key] = max(happened(latest, kind) for kind in ENDS)
         else:
-            self.live[key] = attempt
+            self.moving[key] = attempt
 
     def keys(self) -> Set[str]:
         """The issues in memory, and each agent's newest letter."""
@@ -313,6 +329,8 @@ class State(Fold):
         for number in self.of.pop(key, ()):
             del self.attempts[key, number]
             self.live.pop((key, number), None)
+            self.moving.pop((key, number), None)
+            self.kept.pop((key, number), None)
 
     def _is_ours(self, attempt: Attempt) -> bool:
         assigned = attempt.assigned
@@ -373,26 +391,8 @@ def _newest(newest: dict[K, Event[F]], key: K, event: Event[F]) -> None:
 
 
 ON: Mapping[type[Fact], Handler] = {
-    **dict.fromkeys(
-        (
-            WorktreePrepared,
-            WorkSecured,
-            MergeQueued,
-            MergeReverted,
-            WorktreeRemoved,
-            AttemptRetried,
-            CheckoutSeen,
-            ConflictResolved,
-            LeakDetected,
-            LeakCleared,
-            *ENDS,
-        ),
-        _attempt_fact,
-    ),
-    **dict.fromkeys(
-        (SessionRequested, SessionStarted, SessionExited, SessionLost, SessionKillRequested), _session_fact
-    ),
-    **dict.fromkeys((AgentNudged, AgentInterrupted), _session_fact),
+    **dict.fromkeys((*_WORK, *_LOOKS, *ENDS), _attempt_fact),
+    **dict.fromkeys((*_SESSION, AgentNudged, AgentInterrupted), _session_fact),
     IssueAssigned: _assigned,
     GateFinished: _gated,
     SessionProgressed: _progressed,

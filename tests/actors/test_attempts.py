@@ -1,5 +1,7 @@
 """The steps that every attempt shares, as the builder takes them: each is due exactly while its fact is missing."""
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -16,6 +18,7 @@ from swarm.eventlog.events import (
     AttemptRetried,
     ConflictResolved,
     IssueClosed,
+    IssueHeld,
     MergeConflicted,
     MergeRejected,
     RunStopRequested,
@@ -27,6 +30,7 @@ from swarm.eventlog.events import (
     WorktreeRemoved,
 )
 from swarm.eventlog.fact import Fact
+from swarm.projections import agents
 from swarm.world import SessionSpec
 
 from history import BASE, History, commit, decided, deeds
@@ -367,6 +371,48 @@ def test_the_worktree_of_a_failure_stays_for_some_days(h: History) -> None:
     assert due(h) == []
     h.now += 2
     assert type(one(h)) is Remove
+
+
+def test_a_look_does_not_come_by_the_worktrees_that_are_kept(h: History) -> None:
+    h.run("run-2", keep_failed=600.0)
+    counts = []
+    for many in (2, 40):
+        for number in range(many):
+            fail(h, f"i{many}-{number}")
+        board = h.board()
+        counts.append(calls(lambda: (builder.due(board, h.now), list(board[agents.State].sessions()))))  # noqa: B023
+    assert counts[0] == counts[1]
+    h.now += 601
+    assert len(due(h)) == 42
+
+
+def test_a_kept_worktree_in_which_something_runs_is_looked_at_again(h: History) -> None:
+    h.run("run-2", keep_failed=600.0)
+    fail(h, "b")
+    assert [one.name for one in h.board()[agents.State].ongoing()] == []
+    h.started("b", 1, session="b-1-late")
+    assert [one.name for one in h.board()[agents.State].ongoing()] == ["b-1"]
+    assert [session.id for session in h.board()[agents.State].sessions()] == ["b-1-late"]
+
+
+def fail(h: History, issue: str) -> None:
+    """An issue that a person is to look at, and the worktree of its only attempt."""
+    h.issue(issue)
+    h.to("exited", issue, ok=False, code=1)
+    h.secured(issue, 1, ref=f"refs/swarm/wip/builder-1/{issue}-1")
+    h.add(WorkRejected(1, "exit code 1"), issue)
+    h.add(IssueHeld(h.generation(issue), "it failed"), issue)
+
+
+def calls(work: Callable[[], object]) -> int:
+    """How many functions are called by it."""
+    found: list[str] = []
+    sys.setprofile(lambda _frame, what, _: found.append(what) if what == "call" else None)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return len(found)
 
 
 @pytest.mark.parametrize("why", ["nothing left", "done", "large file left"])
