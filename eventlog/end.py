@@ -9,7 +9,7 @@ import msgspec
 
 from .disk import Disk
 from .ids import says_time
-from .lines import decode_line
+from .lines import id_and_time
 
 _WINDOW = 1024
 
@@ -34,10 +34,10 @@ def end_of(disk: Disk, fd: int, size: int) -> End:
         torn, end, last = not block.endswith(b"\n") and block != b"", len(block), b""
         while (begin := block.rfind(b"\n", 0, end) + 1) or start == 0:
             line = block[begin:end]
-            if line and (event := decode_line(line)):
+            if found := id_and_time(line):
                 last = last or line
-                if says_time(event.id, event.time):
-                    return End(size, event.id, last, torn)
+                if says_time(*found):
+                    return End(size, found[0], last, torn)
             if begin == 0:
                 return End(size, "", last, torn)
             end = begin - 1

@@ -129,13 +129,26 @@ def decode_block(
     offset = 0
     for line in block.split(b"\n"):
         if line and (not only or _wanted(line, _heads(tuple(only)))):
-            result = _decode_one(line, upcasts, _decoder())
+            result = _decode_one(line, upcasts)
             if isinstance(result, Event):
                 events.append(result)
             else:
                 bad.append(Bad(offset, len(line), result))
         offset += len(line) + 1
     return events, bad
+
+
+def id_and_time(line: bytes) -> tuple[str, str] | None:
+    """Those of the line's event, None if it is none: what `decode_block` finds, but the data are only passed over, and
+    no decoder of all types is made.
+    """
+    if len(line) > LONGEST_READ or not _is_text(line) or _depth(line) > DEEPEST:
+        return None
+    try:
+        found = _carrier.decode(line)
+    except msgspec.MsgspecError:
+        return None
+    return (found.id, found.time) if is_id(found.id) and found.id <= LAST else None
 
 
 def _decode_all(block: bytes) -> list[Event[Any]] | None:
@@ -157,7 +170,7 @@ def _decode_all(block: bytes) -> list[Event[Any]] | None:
     return events if are_ids(ids) and max(ids) <= LAST else None
 
 
-def _decode_one(line: bytes, upcasts: Sequence[Upcast], decoder: "Decoder[Event[Any]]") -> Event[Any] | str:
+def _decode_one(line: bytes, upcasts: Sequence[Upcast]) -> Event[Any] | str:
     """The event of this line, or why it is none."""
     if len(line) > LONGEST_READ:
         return f"longer than {LONGEST_READ} bytes"
@@ -167,7 +180,7 @@ def _decode_one(line: bytes, upcasts: Sequence[Upcast], decoder: "Decoder[Event[
         return f"nested deeper than {DEEPEST}"
     try:
         try:
-            event = decoder.decode(line)
+            event = _decoder().decode(line)
         except msgspec.ValidationError:
             event = _closer(_carrier.decode(line), upcasts)
     except msgspec.MsgspecError as error:
@@ -239,21 +252,6 @@ def _heads(only: tuple[str, ...]) -> tuple[bytes, ...]:
 @cache
 def _vocabulary() -> dict[str, type[Fact]]:
     return vocabulary()
-
-
-def decode_line(line: bytes) -> Event[Any] | None:
-    """The event of one line; None if it is none. For who looks at a line or two: it makes a decoder of their types
-    alone, which takes no time beside that of all types.
-    """
-    start = len(_HEAD)
-    kind = _vocabulary().get(line[start : line.find(b'"', start)].decode("latin-1")) if line[:start] == _HEAD else None
-    found = _decode_one(line, TABLE, _decoder_of(kind) if kind else _decoder())
-    return found if isinstance(found, Event) else None
-
-
-@cache
-def _decoder_of(fact: type[Fact]) -> "Decoder[Event[Any]]":
-    return Decoder(envelope_of(fact))
 
 
 @cache

@@ -17,7 +17,7 @@ import msgspec
 from .disk import REAL, Disk, Status
 from .errors import LogError
 from .fact import Event
-from .lines import BLOCK, LONGEST_READ, Bad, decode_block, decode_line
+from .lines import BLOCK, LONGEST_READ, Bad, decode_block, id_and_time
 from .segments import SUFFIX, files, is_sealed, node_of_file
 
 _PRINT = 4096
@@ -303,8 +303,8 @@ def first_event(disk: Disk, fd: int, size: int) -> str:
     """The id of the first event in a file of so many bytes; empty if it has none."""
     for _, block, _ in blocks(fd, 0, size, disk):
         for line in block.split(b"\n"):
-            if line and (event := decode_line(line)):
-                return event.id
+            if found := id_and_time(line):
+                return found[0]
     return ""
 
 

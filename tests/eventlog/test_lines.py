@@ -12,7 +12,7 @@ from swarm.eventlog import events as facts
 from swarm.eventlog.errors import LogError
 from swarm.eventlog.fact import NEVER, Event, Fact, Unknown, vocabulary
 from swarm.eventlog.files import Draft
-from swarm.eventlog.lines import Bad, _decoder, decode_block, decode_line, digest, encode, envelope
+from swarm.eventlog.lines import Bad, _decoder, decode_block, digest, encode, envelope, id_and_time
 from swarm.eventlog.upcasts import Upcast
 
 ID = "019aa3c1-0000-7000-8000-00000000000"
@@ -165,11 +165,11 @@ def test_an_unknown_type_is_kept_in_order_and_can_be_written_again() -> None:
     assert encode(events[1]) == line
 
 
-def test_one_line_is_read_without_a_decoder_of_all_types() -> None:
+def test_one_line_is_looked_at_without_a_decoder_of_all_types() -> None:
     _decoder.cache_clear()
-    assert decode_line(LETTER) == letter()
+    assert id_and_time(LETTER) == (letter().id, letter().time)
     assert _decoder.cache_info().currsize == 0
-    assert decode_line(LETTER.replace(b"mail.sent", b"mail.dreamt")) is not None
+    assert id_and_time(LETTER.replace(b"mail.sent", b"mail.dreamt")) is not None
 
 
 def test_a_known_type_with_data_that_do_not_fit_is_unknown() -> None:
@@ -243,11 +243,20 @@ def test_every_line_that_was_not_touched_is_found_and_each_means_the_same_alone(
     intact = [event for event in letters if encode(event)[:-1] in whole]
     assert [event for event in events if event in intact] == intact
     alone = [decode_block(line + b"\n") for line in block.split(b"\n")]
+    there = [id_and_time(line) for line in block.split(b"\n")]
+    assert there == [(found[0].id, found[0].time) if found else None for found, _ in alone]
     assert events == [event for found, _ in alone for event in found]
-    assert events == [event for line in block.split(b"\n") if line and (event := decode_line(line))]
     assert [b.reason for b in bad] == [b.reason for _, found in alone for b in found]
     for b in bad:
         assert b"\n" not in block[b.offset : b.offset + b.length]
+
+
+@pytest.mark.parametrize("kind", ["mail.sent", "mail.sung"])
+@pytest.mark.parametrize("put", [b"\\n", b"\\ud800", b"\\x", b"[" * 70, b"\xff", b"\0", b'"'])
+def test_whether_a_line_is_an_event_can_be_asked_without_its_data(kind: str, put: bytes) -> None:
+    line = LETTER[:-1].replace(b"hello", put).replace(b"mail.sent", kind.encode())
+    events, _ = decode_block(line)
+    assert id_and_time(line) == ((events[0].id, events[0].time) if events else None)
 
 
 def test_an_old_shape_is_read_as_todays() -> None:
