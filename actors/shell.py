@@ -170,19 +170,33 @@ class Staff:
         on_crash: Callable[[str, BaseException], None],
     ) -> None:
         self._with = (ledger, hands, now, on_crash)
-        self._members: dict[str, tuple[pykka.ActorRef[Shell], Desk]] = {}
+        self._ledger = ledger
+        self._members: dict[str, tuple[pykka.ActorRef[Shell], Desk, Actor]] = {}
 
     def hire(self, actor: Actor) -> None:
         """Start a shell for the actor, in place of the one that crashed if there was one."""
         desk = Desk()
         ref = Shell.start(actor, desk, *self._with)
-        self._members[actor.NAME] = (ref, desk)
+        self._members[actor.NAME] = (ref, desk, actor)
         desk.ring(ref)
 
     def ring(self) -> None:
         """There may be something due for anybody."""
-        for ref, desk in list(self._members.values()):
+        for ref, desk, _ in list(self._members.values()):
             desk.ring(ref)
+
+    def beat(self) -> None:
+        """Time went on: ring those for whom something is due now. As a rule that is nobody, and to wake all of them to
+        see that would be most of what an idle system costs.
+        """
+        members = list(self._members.values())
+        try:
+            called = self._ledger.ask(lambda board, now: [bool(actor.due(board, now)) for _, _, actor in members])
+        except Exception:  # noqa: BLE001  # whoever it was meets it again in his own thread, where it counts
+            called = [True] * len(members)
+        for (ref, desk, _), wanted in zip(members, called, strict=True):
+            if wanted:
+                desk.ring(ref)
 
     def waiting(self, name: str) -> set[Command]:
         """The commands of that actor that led to nothing when last tried."""
@@ -190,11 +204,11 @@ class Staff:
 
     def hurry(self) -> None:
         """Let everybody try at once what they were to try again later."""
-        for _, desk in self._members.values():
+        for _, desk, _ in self._members.values():
             desk.waiting.clear()
         self.ring()
 
     def dismiss(self) -> None:
         """Stop them all, after what each is doing now."""
-        for ref, _ in self._members.values():
+        for ref, _, _ in self._members.values():
             ref.stop(block=True)

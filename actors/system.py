@@ -128,7 +128,7 @@ class System:
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
-        watcher = Watcher(self._log_dir, self._ring, tick=self._beat)
+        watcher = Watcher(self._log_dir, self._ring, tick=self._staff.beat)
         try:
             for actor in ACTORS:
                 self._staff.hire(actor)
@@ -143,17 +143,14 @@ class System:
             self._ledger.say(coordinator.NAME, coordinator.perform(command, self._hands))
 
     def _ring(self) -> None:
-        self._beat()
-        self._keeper.ring()  # last: who acts comes before who tidies up
-
-    def _beat(self) -> None:
         self._staff.ring()
         self._wake.put(None)
+        self._keeper.ring()  # last: who acts comes before who tidies up
 
     def _watch(self, until_idle: bool) -> Ending:
-        hurried = ""
+        hurried, comes_to_rest = "", until_idle
         while True:
-            self._rest()
+            self._sleep(1.0 if comes_to_rest else None)
             self._ledger.catch_up()
             self._tell()
             self._mend()
@@ -162,17 +159,18 @@ class System:
             stop = self._ledger.ask(self._stop_requested)
             if stop and not stop.agents:
                 return Ending("stopped")
-            if (stop or until_idle) and self._ledger.ask(self._at_rest):
+            comes_to_rest = until_idle or stop is not None
+            if comes_to_rest and self._ledger.ask(self._at_rest):
                 newest = self._ledger.ask(lambda board, _: board.newest)
                 if hurried == newest:
                     return Ending("stopped" if stop else "idle")
                 hurried = newest  # what waits to be tried again gets one more chance
                 self._staff.hurry()
 
-    def _rest(self) -> None:
-        """Until woken, a second at most. However often it was woken meanwhile: one look answers all."""
+    def _sleep(self, longest: float | None) -> None:
+        """Until woken, `longest` seconds at most. However often it was woken meanwhile: one look answers all."""
         with contextlib.suppress(queue.Empty):
-            self._wake.get(timeout=1.0)
+            self._wake.get(timeout=longest)
             while True:
                 self._wake.get_nowait()
 

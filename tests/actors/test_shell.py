@@ -121,6 +121,37 @@ def test_a_command_that_led_to_nothing_is_tried_again_only_after_a_while(stand: 
     until(lambda: stand.toy.done.count(Look("landing")) == 2)
 
 
+def test_a_beat_wakes_those_for_whom_something_is_due_and_nobody_else(stand: Stand) -> None:
+    asked = list[str]()
+
+    class Counted(Toy):
+        def due(self, board: Board, now: float) -> list[Command]:
+            asked.append(threading.current_thread().name)
+            return super().due(board, now)
+
+    stand.toy, here = Counted(), threading.current_thread().name
+    stand.staff.hire(stand.toy)
+    until(lambda: asked, what="the look of who was hired")
+    own = asked[0]
+    stand.staff.beat()
+    assert asked == [own, here], "it was woken for nothing"
+    stand.toy.wanted = [Look("landing")]
+    stand.staff.beat()
+    until(lambda: Look("landing") in stand.toy.done)
+    assert asked[:4] == [own, here, here, own]
+
+
+def test_a_beat_leaves_what_cannot_be_asked_to_the_actor_itself(stand: Stand) -> None:
+    def fail(_board: Board, _now: float) -> list[Command]:
+        raise RuntimeError("our bug")
+
+    stand.staff.hire(stand.toy)
+    stand.settle()
+    stand.toy.due = fail  # type: ignore[method-assign]
+    stand.staff.beat()
+    until(lambda: [(name, str(error)) for name, error in stand.crashes] == [("toy", "our bug")])
+
+
 def test_hurry_tries_it_at_once(stand: Stand) -> None:
     stand.toy.wanted = [Look("landing")]
     stand.staff.hire(stand.toy)
