@@ -98,12 +98,11 @@ class Tail:
             settled, self._settled = self._settled, False  # it counts only if all of this comes to its end
             again = self._gone = False
             for name in self._names if looks else self._growing:
-                if is_sealed(name):
-                    yield from self._read_file(name)
-                else:
-                    known = self._places.setdefault(name, _Place()).stamp[:2]
-                    yield from self._read_file(name)
-                    again |= known != self._places[name].stamp[:2]  # what was there before may have been sealed
+                place = self._places.get(name) or self._places.setdefault(name, _Place())
+                known = place.stamp[:2]
+                yield from self._read_file(name, place)
+                if place.stamp[:2] != known and not is_sealed(name):
+                    again = True  # what was there before may have been sealed
             again |= self._gone
             self._settled = settled
 
@@ -165,9 +164,8 @@ class Tail:
         except OSError:
             return False
 
-    def _read_file(self, name: str) -> Iterator[list[Event[Any]]]:
-        path = os.path.join(self._directory, name)
-        place = self._places.setdefault(name, _Place())
+    def _read_file(self, name: str, place: _Place) -> Iterator[list[Event[Any]]]:
+        path = f"{self._directory}/{name}"  # (`join` takes a while, for a file of which one line is read)
         try:
             if is_sealed(name) and _stamp(self._disk.stat(path)) == place.stamp:
                 return
