@@ -3,12 +3,27 @@ grammar.
 """
 
 import re
-from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar, dataclass_transform
 
 import msgspec
 
 NEVER = 0.0
 """The time that is none. One object: msgspec leaves a default out of a line only if it is the very same."""
+
+
+class _Nothing(dict[str, str]):
+    """An empty dict for everybody: nothing can be put into it."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("this is the `seen` of every event that is no decision: make another")
+
+    __setitem__ = __ior__ = update = setdefault = _refuse
+
+
+NOTHING: dict[str, str] = _Nothing()
+"""What was seen by who did not look. One object too: to make a dict for each event is dear, and where events are kept,
+the garbage collector looks at every one of them again and again.
+"""
 
 
 def wire_name(class_name: str) -> str:
@@ -60,7 +75,7 @@ class Event(
     subject: str = ""
     causationid: str = ""
     correlationid: str = ""
-    seen: dict[str, str] = {}
+    seen: dict[str, str] = NOTHING
     now: float = NEVER
     prev: str = ""
     data: F

@@ -29,7 +29,7 @@ import msgspec
 from .disk import REAL, Disk
 from .end import End, end_of
 from .errors import LogError, NotDurable
-from .fact import NEVER, Event, Fact
+from .fact import NEVER, NOTHING, Event, Fact
 from .ids import Minter, node_bits
 from .lines import digest, encode, envelope_of
 from .segments import FULL, SUFFIX, files, node_of_file, sealed_name
@@ -73,7 +73,7 @@ class Draft(msgspec.Struct, frozen=True):
     subject: str = ""
     causationid: str = ""
     correlationid: str = ""
-    seen: dict[str, str] = {}
+    seen: dict[str, str] = NOTHING
     now: float = NEVER
 
 
@@ -280,7 +280,7 @@ class Log:
                 subject=draft.subject,
                 causationid=draft.causationid,
                 correlationid=draft.correlationid,
-                seen=draft.seen,
+                seen=draft.seen or NOTHING,
                 now=draft.now,
                 prev=digest(line) if line else "",
             )

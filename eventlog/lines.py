@@ -16,7 +16,7 @@ from msgspec.json import Decoder, Encoder
 
 from . import events as _events  # noqa: F401  (the vocabulary)
 from .errors import FactError
-from .fact import NEVER, Event, Fact, Unknown, vocabulary
+from .fact import NEVER, NOTHING, Event, Fact, Unknown, vocabulary
 from .hashes import blake2b
 from .ids import LAST, are_ids, is_id
 from .upcasts import TABLE, Upcast, upcast
@@ -54,7 +54,7 @@ class _Carrier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     subject: str = ""
     causationid: str = ""
     correlationid: str = ""
-    seen: dict[str, str] = {}
+    seen: dict[str, str] = NOTHING
     now: float = NEVER
     prev: str = ""
     data: msgspec.Raw

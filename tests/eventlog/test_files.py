@@ -55,6 +55,13 @@ def test_what_append_returns_is_what_readers_find(folder: str, open_log: OpenLog
     assert os.stat(log.path).st_mode & 0o777 == 0o600
 
 
+def test_a_decision_on_an_empty_log_writes_of_what_it_saw_nothing(folder: str, open_log: OpenLog) -> None:
+    log = open_log(folder)
+    log.append([Draft(MailSent(to=["human"], body="a"), "kim", seen={}, now=1.5)])
+    assert b'"now":1.5' in (line := Path(log.path).read_bytes())
+    assert b'"seen"' not in line
+
+
 def test_a_second_log_goes_on_where_the_first_ended_even_with_a_clock_years_behind(
     folder: str, open_log: OpenLog
 ) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from swarm.eventlog import events as facts
 from swarm.eventlog.errors import LogError
-from swarm.eventlog.fact import NEVER, Event, Fact, Unknown, vocabulary
+from swarm.eventlog.fact import NEVER, NOTHING, Event, Fact, Unknown, vocabulary
 from swarm.eventlog.files import Draft
 from swarm.eventlog.lines import Bad, _decoder, decode_block, digest, encode, envelope, id_and_time
 from swarm.eventlog.upcasts import Upcast
@@ -277,3 +277,19 @@ def test_a_time_that_is_none_is_left_out_of_the_line() -> None:
     line = encode(letter())
     assert b'"now"' not in line
     assert Draft(letter().data, "human").now is decode_block(line)[0][0].now is NEVER
+
+
+def test_what_was_seen_by_nobody_is_one_object_that_cannot_be_changed() -> None:
+    """A new dict for each event is dear; and one that all events share must stay empty."""
+    line = encode(letter())
+    assert b'"seen"' not in line
+    assert Draft(letter().data, "human").seen is decode_block(line)[0][0].seen is NOTHING
+    for change in (
+        lambda: NOTHING.__setitem__("n1", ID),
+        lambda: NOTHING.update(n1=ID),
+        lambda: NOTHING.setdefault("n1", ID),
+        lambda: NOTHING.__ior__({"n1": ID}),
+    ):
+        with pytest.raises(TypeError, match="make another"):
+            change()
+    assert NOTHING == {}
