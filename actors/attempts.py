@@ -209,7 +209,8 @@ def _ending(board: Board, attempt: agents.Attempt, now: float) -> Command | None
 def _next_gates(board: Board, attempt: agents.Attempt) -> tuple[str, ...]:
     """The gate sessions that would have come next."""
     settings = board[runs.State].settings
-    stems = [gates.stem(attempt, gate.name) for gate in gates.chosen(settings, "attempt")] if settings else []
+    chosen = gates.chosen(settings, "attempt") if settings else []
+    stems = [stem(attempt, gate.name) for gate in chosen for stem in (gates.stem, gates.stem_of_control)]
     return tuple(name for name, session in (gates.newest(attempt, stem) for stem in stems) if session is None)
 
 

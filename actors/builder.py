@@ -1,11 +1,14 @@
 """Builder: an agent's read-write attempt in its own worktree: prepare, run, secure the work, test that exact commit.
 
 Rule: the orchestrator, not the agent, says that work is done: commits exist, and all gates passed on that very commit.
-A gate that could not judge says nothing about the work: it is secured, and waits.
+A gate that could not judge says nothing about the work, unless without that it can: else it is secured, and waits.
 """
 
+from contextlib import suppress
+
 from ..eventlog.errors import SwarmError
-from ..eventlog.events import Gate, GateFinished, WorkRejected, WorkSecured, WorktreePrepared
+from ..eventlog.events import Gate, GateControlled, GateFinished, WorkRejected, WorkSecured, WorktreePrepared
+from ..eventlog.fact import Event
 from ..projections import Board, agents, fact, happened, runs
 from . import attempts, gates
 from .command import Command, Said, Step, words
@@ -29,7 +32,7 @@ class SkipGate(Step, frozen=True):
 
 
 class StartGate(Step, frozen=True):
-    """Test the attempt's own commit in its own worktree."""
+    """Test the attempt's own commit in its own worktree; or, as a control, the one that it was begun from."""
 
     session: str
     path: str
@@ -40,12 +43,26 @@ class StartGate(Step, frozen=True):
 
 
 class JudgeGate(Step, frozen=True):
-    """Say what the ended gate means; `hold`: it could not judge, once too often."""
+    """Say what the ended gate means."""
 
     commit: str
     gate: Gate
     said: gates.Verdict
-    hold: bool
+    cause: str
+
+
+class JudgeControl(Step, frozen=True):
+    """The gate could not judge `commit` (`why`, and what it printed), and was run on `base` instead: say whose fault
+    that is. The worktree at `path` gets the work again.
+    """
+
+    path: str
+    commit: str
+    base: str
+    gate: Gate
+    why: str
+    output: str
+    said: gates.Verdict
     cause: str
 
 
@@ -72,25 +89,46 @@ def _gates(run: runs.Run, attempt: agents.Attempt, secured: WorkSecured) -> Comm
     for gate in gates.chosen(run.started, "attempt"):
         said = attempt.gates.get((gate.name, secured.commit))
         if said is None or said.data.verdict not in agents.GOOD:
-            return _gate(run, attempt, secured, gate, said.id if said else "")
+            return _gate(run, attempt, secured, gate, said)
     return SkipGate(*where, secured.commit, cause)
 
 
-def _gate(run: runs.Run, attempt: agents.Attempt, secured: WorkSecured, gate: Gate, judged: str) -> Command | None:
+def _gate(
+    run: runs.Run, attempt: agents.Attempt, secured: WorkSecured, gate: Gate, said: Event[GateFinished] | None
+) -> Command | None:
     where, cause = (attempt.issue, attempt.number), happened(attempt.latest, WorkSecured)
     stem = gates.stem(attempt, gate.name)
-    name, session = gates.newest(attempt, stem, judged)
+    name, session = gates.newest(attempt, stem, said.id if said else "")
     if session is None:
-        prepared = fact(attempt.latest, WorktreePrepared)
-        if run.held or run.ending:
-            return None
-        path, port = (prepared.path, prepared.port) if prepared else ("", 0)
-        return StartGate(*where, name, path, secured.commit, gate, cause, port)
+        if said and gates.broken(attempt, stem, run.began, gate.command) >= gates.TRIES:
+            return _control(run, attempt, secured, gate, said)
+        return _begin(run, attempt, name, secured.commit, gate)
     if session.over:
-        said = gates.verdict(session, gate.command)
-        hold = said.word == gates.BROKEN and gates.broken(attempt, stem, run.began, gate.command) >= gates.TRIES
-        return JudgeGate(*where, secured.commit, gate, said, hold, cause)
+        return JudgeGate(*where, secured.commit, gate, gates.verdict(session, gate.command), cause)
     return None
+
+
+def _control(
+    run: runs.Run, attempt: agents.Attempt, secured: WorkSecured, gate: Gate, said: Event[GateFinished]
+) -> Command | None:
+    """The gate cannot judge the work: can it judge what that was begun from?"""
+    stem = gates.stem_of_control(attempt, gate.name)
+    name, session = gates.newest(attempt, stem, happened(attempt.latest, GateControlled))
+    if session is None:
+        return _begin(run, attempt, name, secured.base, gate)
+    if not session.over:
+        return None
+    prepared, found, why = fact(attempt.latest, WorktreePrepared), gates.verdict(session, gate.command), said.data
+    where = (attempt.issue, attempt.number, prepared.path if prepared else "", secured.commit, secured.base)
+    return JudgeControl(*where, gate, gates.recorded(why).why, why.output, found, said.id)
+
+
+def _begin(run: runs.Run, attempt: agents.Attempt, name: str, commit: str, gate: Gate) -> StartGate | None:
+    prepared, cause = fact(attempt.latest, WorktreePrepared), happened(attempt.latest, WorkSecured)
+    if run.held or run.ending:
+        return None
+    path, port = (prepared.path, prepared.port) if prepared else ("", 0)
+    return StartGate(attempt.issue, attempt.number, name, path, commit, gate, cause, port)
 
 
 def perform(command: Command, hands: Hands) -> list[Said]:
@@ -105,7 +143,9 @@ def perform(command: Command, hands: Hands) -> list[Said]:
         case StartGate():
             return _start(command, hands)
         case JudgeGate():
-            return _judge(command, hands)
+            return _judge(command)
+        case JudgeControl():
+            return _judge_control(command, hands)
     return attempts.perform(command, hands)
 
 
@@ -127,7 +167,7 @@ def _start(command: StartGate, hands: Hands) -> list[Said]:
     return [gates.start(hands, gate, command.port)]
 
 
-def _judge(command: JudgeGate, hands: Hands) -> list[Said]:
+def _judge(command: JudgeGate) -> list[Said]:
     """What it means goes first: if a kill cuts the write, this alone is enough."""
     verdict = command.said
     finished = GateFinished(
@@ -138,14 +178,26 @@ def _judge(command: JudgeGate, hands: Hands) -> list[Said]:
         code=verdict.code,
         output=verdict.output,
         gate=command.gate.name,
+        why=verdict.why if verdict.word == gates.BROKEN else "",
     )
     said = [Said(command.issue, finished, command.cause)]
     if verdict.word == gates.FAILED:
         why = WorkRejected(attempt=command.attempt, reason=verdict.why, detail=verdict.output)
         said.insert(0, Said(command.issue, why, command.cause))
-    if command.hold:
-        said.insert(0, Said(hands.run, gates.hold(command.issue, command.gate.command, verdict), command.cause))
     return said
+
+
+def _judge_control(command: JudgeControl, hands: Hands) -> list[Said]:
+    """Here too: what it means goes first."""
+    with suppress(SwarmError):  # it is for who looks into it: the work is secured
+        hands.repository.gate(command.path, command.commit, keep_ignored=True)
+    gate, verdict = command.gate, command.said
+    told = gates.controlled(command.base, gate.name, gate.command, verdict, command.attempt)
+    means = Said(hands.run, gates.hold(command.issue, gate.command, verdict), command.cause)
+    if verdict.word != gates.BROKEN:
+        rejected = WorkRejected(command.attempt, gates.blamed(command.why), command.output)
+        means = Said(command.issue, rejected, command.cause)
+    return [means, Said(command.issue, told, command.cause)]
 
 
 def refused(command: Command, error: SwarmError) -> list[Said]:

@@ -2,15 +2,28 @@
 
 Rule: only an exit code that a test can give is a verdict. A command that is missing (127), cannot be run (126), timed
 out, was killed or lost, went over a limit, or ran no test at all (`runtimes/runners.py`) has not judged: that is
-`broken`, never a pass and never the branch's fault. It is tried once more; then the queue is held, until a person has
-mended it.
+`broken`, never a pass and not yet the branch's fault. It is tried once more; then it is run without the branch's work, on
+what that stands on (a control). If it can judge there, the work has broken it, and goes the way of what fails; else the
+queue is held, until a person has mended it.
 """
 
 from collections.abc import Iterator
 
 import msgspec
 
-from ..eventlog.events import Gate, QueueHeld, RunStarted, SessionExited, SessionLost, SessionRequested, WorkSecured
+from ..eventlog.events import (
+    BatchTested,
+    Gate,
+    GateControlled,
+    GateFinished,
+    QueueHeld,
+    RunStarted,
+    SessionExited,
+    SessionLost,
+    SessionRequested,
+    ValidationFinished,
+    WorkSecured,
+)
 from ..eventlog.telling import one_line
 from ..eventlog.text import head
 from ..projections import agents, fact, happened
@@ -22,7 +35,7 @@ from .hands import Hands
 PASSED, FAILED, BROKEN, NONE = "passed", "failed", "broken", "none"
 
 TRIES = 2
-"""So many tries that could not judge, one after the other, hold the queue."""
+"""So many tries that could not judge, one after the other, call for a control."""
 KILLED = (-9, -15, 128 + 9, 128 + 15)
 """Exit codes of a program that was killed from outside (mostly for want of memory), and of a shell that saw it."""
 NOT_SET_UP = "swarm: the setup command failed"
@@ -57,6 +70,11 @@ def passed(attempt: agents.Attempt, settings: RunStarted) -> str:
 def stem(attempt: agents.Attempt, gate: str) -> str:
     """What the sessions of that gate of the attempt are called; the lone test's have had this name since 0.1."""
     return f"{attempt.name}-gate" if gate == "test" else f"{attempt.name}-gate-{gate}"
+
+
+def stem_of_control(attempt: agents.Attempt, gate: str) -> str:
+    """What the sessions of that gate are called that are run without the attempt's work."""
+    return f"{attempt.name}-control-{gate}"
 
 
 def newest(attempt: agents.Attempt, stem: str, judged: str = "") -> tuple[str, agents.Session | None]:
@@ -182,6 +200,26 @@ def _unable(exited: SessionExited, command: str) -> str:
 def is_not_set_up(code: int, output: str) -> bool:
     """Whether it was not even the test that ended so."""
     return code == 126 and NOT_SET_UP in output
+
+
+def recorded(said: BatchTested | GateControlled | GateFinished | ValidationFinished) -> Verdict:
+    """A verdict that is none, as far as its event tells of it."""
+    unready = is_not_set_up(said.code, said.output)
+    unable = f"the test command could not judge (exit code {said.code})" if said.code else said.output
+    why = "the setup command failed before the test command" if unready else unable
+    told = "" if isinstance(said, ValidationFinished) else said.why
+    return Verdict(BROKEN, said.code, told or why, said.output)
+
+
+def controlled(base: str, gate: str, command: str, said: Verdict, attempt: int = 0) -> GateControlled:
+    """What is to be said when a gate that could not judge was run on `base` alone."""
+    why = said.why if said.word == BROKEN else ""
+    return GateControlled(base, said.word, gate, command, said.code, said.output, why, attempt)
+
+
+def blamed(why: str) -> str:
+    """In words: the work is at fault, though no test has judged it."""
+    return f"{why}; without this work it can judge, so it is this work that keeps it from that"
 
 
 def hold(issue: str, command: str, said: Verdict) -> QueueHeld:

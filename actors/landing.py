@@ -62,6 +62,16 @@ class JudgeTest(OfBatch, frozen=True):
     cause: str
 
 
+class JudgeControl(OfBatch, frozen=True):
+    """Say what the ended test of what the batch is stacked on means."""
+
+    base: str
+    gate: str
+    test: str
+    said: gates.Verdict
+    cause: str
+
+
 class Landing(msgspec.Struct, frozen=True):
     """A member of what lands: the commit that brought its work, the lease that allows it `until` then (Unix time; both
     empty where none is needed), and the refusal that was already said.
@@ -100,6 +110,8 @@ def perform(command: Command, hands: Hands) -> list[Said]:
             return _stack(command, hands)
         case JudgeTest():
             return _judge(command)
+        case JudgeControl(base=base, gate=gate, test=test):
+            return [Said(command.batch, gates.controlled(base, gate, test, command.said), command.cause)]
         case Land():
             return _land(command, hands)
     raise TypeError(f"the merger has no hands for {command}")
@@ -134,6 +146,7 @@ def _judge(command: JudgeTest) -> list[Said]:
         code=verdict.code,
         output=verdict.output,
         run=command.run,
+        why=verdict.why if verdict.word == gates.BROKEN else "",
     )
     said = [Said(command.batch, tested, command.cause)]
     if command.flaked and verdict.word == gates.PASSED:

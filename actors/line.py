@@ -23,7 +23,7 @@ from ..projections import Board, agents, batches, happened, issues, merges, runs
 from ..world import Branch
 from . import gates, queue, stacks, validation
 from .command import Command, Decide
-from .landing import JudgeTest, Land, Landing, Predict, Stack
+from .landing import JudgeControl, JudgeTest, Land, Landing, Predict, Stack
 from .validation import Start
 
 PREDICTED = 4
@@ -54,16 +54,12 @@ class Line:
         yield from found or self._form()
 
     def _hold(self) -> Iterator[Decide]:
-        """Two commands, one after the other, could not judge: no branch's fault, and for a person to mend."""
-        said = stacks.broken_twice(self.board)
+        """A command cannot judge, and not because of what it is to judge: for a person to mend."""
+        said = stacks.nobodys(self.board)
         if said and self.run and not self.run.held:
             batch = self.state.all[said.subject]
             issue = batch.formed.members[0][0] if batch.formed and batch.formed.members else ""
-            unready = gates.is_not_set_up(said.data.code, said.data.output)
-            unable = f"the test command could not judge (exit code {said.data.code})"
-            why = "the setup command failed before the test command" if unready else unable
-            verdict = gates.Verdict(gates.BROKEN, said.data.code, said.data.output if not said.data.code else why)
-            yield Decide(self.run.id, gates.hold(issue, said.data.command, verdict), said.id)
+            yield Decide(self.run.id, gates.hold(issue, said.data.command, gates.recorded(said.data)), said.id)
 
     def _change(self, batch: batches.Batch) -> Iterator[Decide]:
         over = self._over(batch)
@@ -75,6 +71,7 @@ class Line:
                 test = look.why.data
                 name = f" {look.gate.name}" if look.gate and look.gate.name != "test" else ""
                 why = f"merged, the tests{name} fail (exit code {test.code})"
+                why = f"merged, {gates.blamed(test.why)}" if test.verdict == gates.BROKEN else why
                 yield from self._part(batch, why, True, look.why.id) or self._reject(batch, why, test, look.why.id)
             elif look.word == stacks.GREEN and self._held(batch):
                 yield from self._part(batch, "git would not let all of it land at once", False, self._cause(batch))
@@ -141,7 +138,7 @@ class Line:
 
     def _bears(self, batch: batches.Batch) -> bool:
         look = self.outlooks.get(batch.id)
-        return bool(look and batch.members and look.word != stacks.RED and not look.failed)
+        return bool(look and batch.members and look.word != stacks.RED and not look.failed and not look.control)
 
     # --- what is to be done ---
 
@@ -154,7 +151,7 @@ class Line:
             look = self.outlooks.get(batch.id)
             if look is None:
                 found += [] if self._stopped() else self._stack(batch)
-            elif look.word == stacks.UNKNOWN and batch.members and (not look.failed or self._is_first(batch)):
+            elif look.word == stacks.UNKNOWN and batch.members and (self._bears(batch) or self._is_first(batch)):
                 may = place < self.settings.merge.parallel and self._slot_of(batch) not in taken
                 found += self._test(batch, look, may and not self._idle())
             if look and look.word == stacks.UNKNOWN:
@@ -206,13 +203,18 @@ class Line:
             return
         first = batch.members[0]
         judged = [event.causationid for event in batch.verdicts.values()]
-        turn = stacks.turn(self.waiting[first], f"{batch.id}-{gate.name}", gate.command, judged)
-        if turn.said:
+        stem = f"{batch.id}--{gate.name}" if look.control else f"{batch.id}-{gate.name}"  # no gate's name begins so
+        turn = stacks.turn(self.waiting[first], stem, gate.command, judged)
+        if turn.said and look.control:
+            yield JudgeControl(batch.id, stacked.base, gate.name, gate.command, turn.said, turn.cause)
+        elif turn.said:
             yield JudgeTest(batch.id, stacked, gate.name, gate.command, look.run, turn.said, look.failed, turn.cause)
         elif turn.start and may_start:
             slot = batch.formed.slot
             ports = validation.taken_ports(self.board, self.settings)
-            yield Start(batch.id, turn.session, *first, stacked, slot, gate, look.run, False, self._cause(batch), ports)
+            tree = stacks.Tree(stacked.base, stacked.base, "") if look.control else stacked
+            where = (batch.id, turn.session, *first, tree, slot, gate, look.run, False)
+            yield Start(*where, self._cause(batch), ports, look.control)
 
     def _land(self) -> Iterator[Land]:
         ready = [*self.aside, *(one for one in self.line[:1] if self._is_first(one))]

@@ -3,14 +3,24 @@ next, in which session.
 
 Rule: a tree is red for what comes from the queue, and for a single branch, only once it failed twice; of a part of a
 batch that failed once is enough to look closer. What is known of a tree from the batch that it is a part of is not
-tested again, but nothing is green that its own gates have not passed.
+tested again, but nothing is green that its own gates have not passed. Where a gate cannot judge the tree as often as
+that, it is run on its base alone (a control): if that can be judged, the tree is as red as if it had failed.
 """
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 import msgspec
 
-from ..eventlog.events import BatchTested, Gate, RunStarted, SessionExited, SessionLost
+from ..eventlog.events import (
+    BatchTested,
+    Gate,
+    GateControlled,
+    RunStarted,
+    SessionExited,
+    SessionLost,
+    ValidationFinished,
+)
 from ..eventlog.fact import Event
 from ..projections import Board, agents, batches, happened, runs
 from . import gates
@@ -32,7 +42,8 @@ class Tree(msgspec.Struct, frozen=True):
 
 class Outlook(msgspec.Struct, frozen=True):
     """GREEN, RED, or UNKNOWN: then `gate` is to be run, for the `run`-th time (None: there is none, which is to be
-    said). `why` is the verdict that made it red, or the last one; `failed`: it failed before, and passes now perhaps.
+    said). `why` is the verdict that made it red, or the last one; `failed`: it failed before, and passes now perhaps;
+    `control`: the gate cannot judge it, and is to be run on its base first.
     """
 
     word: str
@@ -40,6 +51,7 @@ class Outlook(msgspec.Struct, frozen=True):
     run: int = 1
     why: Event[BatchTested] | None = None
     failed: bool = False
+    control: bool = False
 
 
 def outlook(board: Board, settings: RunStarted, batch: batches.Batch) -> Outlook:
@@ -59,8 +71,28 @@ def outlook(board: Board, settings: RunStarted, batch: batches.Batch) -> Outlook
             return Outlook(RED, gate, why=max(reds, key=lambda test: test.id))
     if not left:
         return Outlook(GREEN, why=last)
+    unable = _unable(board, own, left[0])
+    control = _control(batch, left[0], unable[0]) if len(unable) >= needed else None
+    if control and control.verdict != gates.BROKEN:
+        return Outlook(RED, left[0], why=unable[0])
     ran = [word for word in _verdicts(own, left[0]) if word != gates.BROKEN]
-    return Outlook(UNKNOWN, left[0], len(ran) + 1, last, failed=bool(known[left[0]]))
+    missing = len(unable) >= needed and control is None
+    return Outlook(UNKNOWN, left[0], len(ran) + 1, last, failed=bool(known[left[0]]), control=missing)
+
+
+def _unable(board: Board, tests: Sequence[Event[BatchTested]], gate: Gate) -> list[Event[BatchTested]]:
+    """The last verdicts of the gate, newest first, as far as they are none: since the run began, or the queue was let
+    go on.
+    """
+    run = board[runs.State].current
+    mine = [test for test in reversed(tests) if _is_of(test, gate)]
+    return list(takewhile(lambda test: test.data.verdict == gates.BROKEN and bool(run and test.id > run.began), mine))
+
+
+def _control(batch: batches.Batch, gate: Gate, since: Event[BatchTested]) -> GateControlled | None:
+    """What the gate said of the base since it last could not judge the batch."""
+    mine = [one.data for one in batch.controls if one.id > since.id]
+    return next((one for one in mine if (one.gate, one.command) == (gate.name, gate.command)), None)
 
 
 def _verdicts(tests: Sequence[Event[BatchTested]], gate: Gate) -> list[str]:
@@ -128,9 +160,15 @@ def busy_slots(board: Board) -> set[int]:
     return found
 
 
-def broken_twice(board: Board) -> batches.Verdict | None:
-    """The last of two verdicts, one after the other, that are none, since the run began, or the queue was let go on."""
+def nobodys(board: Board) -> batches.Verdict | None:
+    """What shows that no branch is at fault, since the run began, or the queue was let go on: the newest control, if it
+    could not judge either, or a validation that could not, after another test that could not.
+    """
     run, recent = board[runs.State].current, board[batches.State].recent()
     found = {id_: event for one in recent for id_, event in one.verdicts.items() if run and id_ > run.began}
-    last = [found[id_] for id_ in sorted(found)[-gates.TRIES :]]
-    return last[-1] if len(last) == gates.TRIES and all(one.data.verdict == gates.BROKEN for one in last) else None
+    said = [found[id_] for id_ in sorted(found)]
+    controls, last = [one for one in said if isinstance(one.data, GateControlled)], said[-gates.TRIES :]
+    if controls and controls[-1].data.verdict == gates.BROKEN:
+        return controls[-1]
+    twice = len(last) == gates.TRIES and all(one.data.verdict == gates.BROKEN for one in last)
+    return last[-1] if twice and isinstance(last[-1].data, ValidationFinished) else None

@@ -10,6 +10,7 @@ from ..eventlog.events import (
     BatchDissolved,
     BatchTested,
     Gate,
+    GateControlled,
     IssueHeld,
     IssueReopened,
     MergePolicy,
@@ -43,7 +44,7 @@ class OfBatch(Command, frozen=True):
 class Start(OfBatch, frozen=True):
     """Put the batch's commit into the Merger's worktree `slot`, and run the gate in there, for the `run`-th time; or,
     after it `landed`, its validation. The session is one of this attempt. `taken`: the ports that others have; None:
-    it gets none.
+    it gets none. `control`: the commit is what the batch is stacked on, without it.
     """
 
     session: str
@@ -56,6 +57,7 @@ class Start(OfBatch, frozen=True):
     landed: bool
     cause: str
     taken: tuple[int, ...] | None = None
+    control: bool = False
 
     @property
     def key(self) -> str:
@@ -240,5 +242,8 @@ def refused(command: Command, error: SwarmError) -> list[Said]:
         landed = ValidationFinished(stacked.commit, gates.BROKEN, gate.command, 0, output)
         return [Said(command.batch, landed, command.cause)]
     where = (stacked.base, stacked.commit, stacked.tree)
-    broken = BatchTested(*where, gates.BROKEN, gate.name, gate.command, 0, output, command.run)
+    broken: BatchTested | GateControlled
+    broken = BatchTested(*where, gates.BROKEN, gate.name, gate.command, 0, output, command.run, output)
+    if command.control:
+        broken = gates.controlled(stacked.base, gate.name, gate.command, gates.Verdict(gates.BROKEN, 0, output, output))
     return [Said(command.batch, broken, command.cause)]

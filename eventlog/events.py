@@ -481,7 +481,9 @@ class SessionLost(Fact):
 
 # --- gates and merges -----------------------------------------------------------------------------
 class GateFinished(Fact):
-    """The test judged the attempt's own commit: passed, failed, broken (it could not judge), or none (no command)."""
+    """The test judged the attempt's own commit: passed, failed, broken (it could not judge: `why`), or none (no
+    command).
+    """
 
     attempt: int
     commit: str
@@ -490,6 +492,23 @@ class GateFinished(Fact):
     code: int = 0
     output: str = ""
     gate: str = ""
+    why: str = ""
+
+
+class GateControlled(Fact):
+    """A gate that could not judge was run on `base` alone, without the work, to tell whose fault that is: the work's if
+    it passed or failed there, nobody's if it was broken there too (`why`). subject: the issue, or the batch (`attempt`
+    0).
+    """
+
+    base: str
+    verdict: str
+    gate: str = ""
+    command: str = ""
+    code: int = 0
+    output: str = ""
+    why: str = ""
+    attempt: int = 0
 
 
 class GateFlaked(Fact):
@@ -555,6 +574,7 @@ class BatchTested(Fact):
     code: int = 0
     output: str = ""
     run: int = 1
+    why: str = ""
 
 
 class BatchDissolved(Fact):

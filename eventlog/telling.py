@@ -31,6 +31,7 @@ from .events import (
     ConflictResolved,
     EventRefused,
     FindingsReported,
+    GateControlled,
     GateFinished,
     GateFlaked,
     IssueAssigned,
@@ -203,6 +204,11 @@ def _batch_tested(fact: BatchTested) -> str:
     return f"{_commit(fact.commit)} {fact.verdict} (code {fact.code}{again}): {one_line(fact.command)}"
 
 
+def _controlled(fact: GateControlled) -> str:
+    attempt = f"attempt {fact.attempt}: " if fact.attempt else ""
+    return f"{attempt}without it, {_commit(fact.base)} {fact.verdict} (code {fact.code}): {one_line(fact.command)}"
+
+
 def _formed(fact: BatchFormed) -> str:
     where = f", on top of {fact.after}" if fact.after else ""
     part = f", a part of {fact.of}" if fact.of else ""
@@ -290,6 +296,7 @@ _SENTENCES: dict[type[Fact], Callable[[Any], str]] = {
     LeakCleared: lambda f: f"attempt {f.attempt} may land: a person looked at the leak",
     AgentNudged: lambda f: f"{f.session}: asked what it waits for{_because(f.reason)}",
     AgentInterrupted: lambda f: f"{f.session}: interrupted{_because(f.reason)}",
+    GateControlled: _controlled,
     GateFlaked: lambda f: f"the same tree failed and passed {one_line(f.gate)}: {one_line(f.command)}",
     MergePredicted: lambda f: (
         f"attempt {f.attempt} will not merge into {_commit(f.base)}: conflict in {_listed(f.files)}"

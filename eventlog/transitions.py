@@ -24,6 +24,7 @@ from .events import (
     CheckoutSeen,
     ConflictResolved,
     FindingsReported,
+    GateControlled,
     GateFinished,
     IssueAssigned,
     IssueClosed,
@@ -78,6 +79,7 @@ Key = tuple[Any, ...]
 Keys = Callable[[Event[Any]], tuple[Key, ...]]
 
 GOOD = ("passed", "none")
+BROKEN = "broken"
 """Verdicts with which a commit goes on; `none`: there is no test command."""
 
 BY_ID = ("alert", "generation", "lease", "letter")
@@ -105,6 +107,7 @@ _MISSING = {
     "queue": "attempt {2} of {1} was never queued",
     "run": "the run {1} never started",
     "session": "session {3} of {1} was neither asked for nor started",
+    "unable": "every gate could judge {1}",
     "test": "attempt {2} of {1} has no passed test of {4:.12} on {3:.12}",
     "work": "{3:.12} of attempt {2} of {1} was never secured",
 }
@@ -192,6 +195,21 @@ def _landed(event: Event[MergeLanded]) -> tuple[Key, ...]:
     return member, ("pass", fact.batch, fact.base, fact.commit), *lease
 
 
+def _gate(event: Event[GateFinished]) -> tuple[Key, ...]:
+    fact = event.data
+    good = (("gate", event.subject, fact.attempt, fact.commit),) if fact.verdict in GOOD else ()
+    return *good, *_unable(event, fact.attempt)
+
+
+def _test(event: Event[BatchTested]) -> tuple[Key, ...]:
+    return *(_stack("pass")(event) if event.data.verdict in GOOD else ()), *_unable(event, 0)
+
+
+def _unable(event: Event[Any], attempt: int) -> tuple[Key, ...]:
+    """A gate could not judge: it is run without the work for that alone."""
+    return (("unable", event.subject, attempt),) if event.data.verdict == BROKEN else ()
+
+
 def _generation(event: Event[Any]) -> tuple[Key, ...]:
     return (("generation", event.subject, event.data.generation),) if event.data.generation else ()
 
@@ -246,13 +264,13 @@ _SHOWS: Mapping[type[Fact], Keys] = {
     SessionStarted: _session,
     WorkSecured: _work,
     FindingsReported: lambda e: (("findings", e.subject),),
-    GateFinished: lambda e: (("gate", e.subject, e.data.attempt, e.data.commit),) if e.data.verdict in GOOD else (),
+    GateFinished: _gate,
     MergeQueued: _attempt("queue"),
     MergePrepared: _merge("merge"),
     MergeTested: lambda e: _merge("test")(e) if e.data.verdict in GOOD else (),
     BatchFormed: lambda e: (*_batch(e), *_members(e)),
     BatchStacked: _stack("stack"),
-    BatchTested: lambda e: _stack("pass")(e) if e.data.verdict in GOOD else (),
+    BatchTested: _test,
     MergeLanded: lambda e: (("landing", e.subject, e.data.commit),),
     **dict.fromkeys((WorkRejected, MergeConflicted, MergeRejected, MergeDropped), _attempt("failure")),
     QuotaExhausted: lambda e: (("quota", e.subject),),
@@ -294,6 +312,7 @@ _NEEDS: Mapping[type[Fact], Keys] = {
     LeakCleared: _attempt("leak"),
     WorktreeRemoved: lambda e: (("work", e.subject, e.data.attempt, e.data.secured),),
     GateFinished: _work,
+    GateControlled: lambda e: (("unable", e.subject, e.data.attempt),),
     MergeQueued: lambda e: (("gate", e.subject, e.data.attempt, e.data.commit),),
     **dict.fromkeys(
         (MergePredicted, MergePrepared, MergeRequeued, MergeConflicted, MergeRejected, MergeDropped, LandingHeld),

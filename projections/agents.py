@@ -19,6 +19,7 @@ from ..eventlog.events import (
     CheckoutSeen,
     ConflictResolved,
     FindingsReported,
+    GateControlled,
     GateFinished,
     IssueAssigned,
     LeakCleared,
@@ -359,6 +360,11 @@ def _gated(state: State, event: Event[GateFinished]) -> None:
     _newest(gates, (event.data.gate or "test", event.data.commit), event)
 
 
+def _controlled(state: State, event: Event[GateControlled]) -> None:
+    if event.data.attempt:  # else it is about a batch
+        _attempt_fact(state, event)
+
+
 def _session_fact(state: State, event: Event[Any]) -> None:
     attempt = state.attempt(event.subject, event.data.attempt)
     keep(attempt.session(event.data.session).latest, event)
@@ -395,6 +401,7 @@ ON: Mapping[type[Fact], Handler] = {
     **dict.fromkeys((*_SESSION, AgentNudged, AgentInterrupted), _session_fact),
     IssueAssigned: _assigned,
     GateFinished: _gated,
+    GateControlled: _controlled,
     SessionProgressed: _progressed,
     MailSent: _wrote,
 }

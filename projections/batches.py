@@ -12,7 +12,14 @@ from typing import Any
 
 import msgspec
 
-from ..eventlog.events import BatchDissolved, BatchFormed, BatchStacked, BatchTested, ValidationFinished
+from ..eventlog.events import (
+    BatchDissolved,
+    BatchFormed,
+    BatchStacked,
+    BatchTested,
+    GateControlled,
+    ValidationFinished,
+)
 from ..eventlog.fact import Event, Fact
 from ..eventlog.ids import made_on
 from . import Fold, Handler, Latest, fact, happened, keep
@@ -24,11 +31,13 @@ GOOD = ("passed", "none")
 
 Member = tuple[str, int]
 """(issue, attempt)"""
-Verdict = Event[BatchTested] | Event[ValidationFinished]
+Verdict = Event[BatchTested] | Event[GateControlled] | Event[ValidationFinished]
 
 
 class Batch(msgspec.Struct):
-    """One batch. `verdicts`: what gates and validations said of it, by the ids of the events."""
+    """One batch. `verdicts`: what gates and validations said of it, and gates of what it is stacked on, by the ids of
+    the events.
+    """
 
     id: str
     latest: Latest = msgspec.field(default_factory=dict)
@@ -78,6 +87,12 @@ class Batch(msgspec.Struct):
         commit = self.stacked.commit if self.stacked else ""
         found = (event for _, event in sorted(self.verdicts.items()))
         return [event for event in found if isinstance(event.data, BatchTested) and event.data.commit == commit]
+
+    @property
+    def controls(self) -> list[Event[GateControlled]]:
+        """What gates that could not judge it said of its base alone, oldest first."""
+        found = (event for _, event in sorted(self.verdicts.items()))
+        return [event for event in found if isinstance(event.data, GateControlled)]
 
     @property
     def validated(self) -> ValidationFinished | None:
@@ -183,7 +198,13 @@ def _judged(state: State, event: Verdict) -> None:
     state.batch(event.subject).verdicts[event.id] = event
 
 
+def _controlled(state: State, event: Event[GateControlled]) -> None:
+    if not event.data.attempt:  # else it is about an issue
+        _judged(state, event)
+
+
 ON: Mapping[type[Fact], Handler] = {
     **dict.fromkeys((BatchFormed, BatchStacked, BatchDissolved), _batch_fact),
     **dict.fromkeys((BatchTested, ValidationFinished), _judged),
+    GateControlled: _controlled,
 }

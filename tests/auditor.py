@@ -12,6 +12,7 @@ from swarm.eventlog.events import (
     AttemptRetried,
     BatchFormed,
     BatchTested,
+    GateControlled,
     IssueAssigned,
     IssueClosed,
     IssueHeld,
@@ -22,6 +23,7 @@ from swarm.eventlog.events import (
     MailSent,
     MergeLanded,
     MergeQueued,
+    QueueHeld,
     SessionExited,
     SessionKillRequested,
     SessionStarted,
@@ -190,6 +192,7 @@ class Auditor:
         assert not lost, f"{len(lost)} acknowledged events are lost"
         assert snapshot(Board().fold(everything)) == snapshot(self.board), "a replay shows something else"
         self._check_decisions(torn)
+        self._check_holds(torn)
         with tempfile.TemporaryDirectory() as folder:
             self._disk.dump(folder)
             report = verify(folder)
@@ -201,6 +204,15 @@ class Auditor:
         """Each is what the same board gives again. (A kill may cut what was decided at once just between two lines.)"""
         found = decide_again(["n1"], self._lines).difference
         assert found is None or (torn and found.number == len(found.events)), f"it is decided otherwise: {found}"
+
+    def _check_holds(self, torn: int) -> None:
+        """The queue is held for nobody's fault only where the gate cannot judge without the work either."""
+        held = [one for one in self.events.values() if isinstance(one.data, QueueHeld)]
+        judges = (GateControlled, ValidationFinished)
+        unable = [one for one in self.events.values() if isinstance(one.data, judges) and one.data.verdict == "broken"]
+        for one in held if not torn else ():
+            known = one.data.kind != "infrastructure" or one.correlationid in {each.correlationid for each in unable}
+            assert known, f"the queue was held by {one.id}, and nobody asked whose fault it is"
 
     def _lines(self, _node: str) -> Iterator[Event[Any] | Bad]:
         """What stands in the files, in order."""

@@ -21,7 +21,7 @@ from doubles import ROOT, MemoryRepository
 
 WORKS = (
     *("well",) * 5, *("half", "clashes") * 4, "fails", "nothing", "breaks", "dies", "hangs", "floods", "unrecorded",
-    "dirty failure",
+    "dirty failure", "unable", *("jams",) * 2,
 )  # fmt: skip
 """What an agent does, each time."""
 Option = tuple[float, str, Callable[[], object]]
@@ -152,7 +152,8 @@ class Hosts:
             texts = list(files.values())
             broken = "broken\n" in texts or texts.count("half\n") > 1  # each alone is good
             broken = broken or (run.spec.kind == "validation" and self._random.random() < self.severity)
-            self._end(run, 1 if broken else 0)
+            unable = "unable\n" in texts or texts.count("jams\n") > 1  # the test itself is gone
+            self._end(run, 127 if unable else 1 if broken else 0)
             return
         if run.work not in ("fails", "nothing"):
             self._write(run)
@@ -195,9 +196,8 @@ class Hosts:
         if path not in self.repository.worktrees:
             return  # what has no folder any more writes nowhere
         name = "README" if run.work == "clashes" else run.spec.issue
-        text = {"breaks": "broken\n", "half": "half\n", "clashes": f"{run.spec.session}\n"}.get(
-            run.work, f"fine {run.spec.attempt}\n"
-        )
+        text = {"clashes": f"{run.spec.session}\n", "breaks": "broken\n"}.get(run.work, f"fine {run.spec.attempt}\n")
+        text = f"{run.work}\n" if run.work in ("half", "jams", "unable") else text
         self.repository.write(path, {name: text})
 
     def _report(self, run: Run) -> None:
@@ -329,7 +329,8 @@ class WatchedRepository(MemoryRepository):
         self._check_idle(path)
         there = self.worktrees.get(path)
         kept = self.commits[secured].files if secured in self.commits else {}
-        assert there is None or there.files in (kept, self._given.get(path)), (
+        tested = self.commits[there.head].files if there and not there.branch else None
+        assert there is None or there.files in (kept, tested, self._given.get(path)), (
             f"{path} is removed with work in it that is nowhere else"
         )
         super().remove(path, secured, recycle)

@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from swarm.actors import builder, gates
-from swarm.actors.builder import JudgeGate, RejectEmpty, SkipGate, StartGate
+from swarm.actors.builder import JudgeControl, JudgeGate, RejectEmpty, SkipGate, StartGate
 from swarm.actors.command import Command
 from swarm.actors.gates import Verdict
 from swarm.eventlog.errors import SwarmError
 from swarm.eventlog.events import (
     Gate,
+    GateControlled,
     GateFinished,
     QueueHeld,
     QueueResumed,
@@ -21,6 +22,7 @@ from swarm.eventlog.events import (
 from swarm.eventlog.fact import Fact
 from swarm.projections import agents, runs
 
+from doubles import MemoryRepository, hands
 from history import BASE, History, commit, deeds
 
 PATH, BRANCH = ".swarm/worktrees/a-1", "swarm/builder-1/a-1"
@@ -88,19 +90,44 @@ def end(h: History, session: str, **changes: Any) -> None:
     """That gate's session ends (it could not judge, unless told otherwise), and the builder says what it means."""
     h.exited("a", 1, **({"session": session, "ok": False, "code": 127} | changes))
     judge = one(h)
-    assert isinstance(judge, JudgeGate)
-    finished = GateFinished(1, judge.commit, judge.said.word, judge.gate.command, gate=judge.gate.name)
-    if judge.hold:
-        h.add(gates.hold("a", "make test", judge.said), "run-1", "builder")
-    h.add(finished, "a", "builder")
+    assert isinstance(judge, JudgeGate | JudgeControl)
+    for each in builder.perform(judge, hands(MemoryRepository({}), None, "/log")):  # type: ignore[arg-type]
+        h.add(each.fact, each.subject, "builder")
 
 
-def test_a_gate_that_could_not_judge_is_tried_once_more_and_then_the_queue_is_held(h: History) -> None:
+def test_a_gate_that_could_not_judge_is_tried_once_more_and_then_without_the_work(h: History) -> None:
     h.to("gate_requested")
     end(h, "a-1-gate")
     assert one(h).session == "a-1-gate-2"
-    assert not h.board()[runs.State].held
     end(h, "a-1-gate-2")
+    control = one(h)
+    assert isinstance(control, StartGate)
+    assert (control.session, control.commit, control.path) == ("a-1-control-test", BASE, PATH)
+    assert not h.board()[runs.State].held
+
+
+@pytest.mark.parametrize("ended", [{"ok": True, "code": 0}, {"ok": False, "code": 1}])
+def test_work_without_which_the_gate_can_judge_is_rejected(h: History, ended: dict[str, Any]) -> None:
+    h.to("gate_requested")
+    end(h, "a-1-gate")
+    end(h, "a-1-gate-2", tail="sh: make: not found")
+    h.requested("a", 1, session="a-1-control-test", kind="gate")
+    assert due(h) == []
+    end(h, "a-1-control-test", **ended)
+    attempt = h.board()[agents.State].attempts["a", 1]
+    assert (attempt.stage, h.board()[runs.State].held) == ("failed", None)
+    rejected = attempt.get(WorkRejected)
+    assert "could not be run (exit code 127); without this work it can judge" in rejected.reason
+    assert (rejected.detail, rejected.final) == ("sh: make: not found", False)
+
+
+def test_where_the_gate_cannot_judge_even_without_the_work_the_queue_is_held(h: History) -> None:
+    h.to("gate_requested")
+    end(h, "a-1-gate")
+    end(h, "a-1-gate-2")
+    h.exited("a", 1, session="a-1-control-test", ok=False, code=-15, ended_by="killed")
+    assert one(h).session == "a-1-control-test-2", "what a stop ended has not judged"
+    end(h, "a-1-control-test-2")
     held = h.board()[runs.State].held
     assert held
     assert (held.kind, held.issue) == ("infrastructure", "a")
@@ -112,6 +139,7 @@ def test_the_next_run_tests_the_secured_work_again_and_what_was_broken_before_do
     h.to("gate_requested")
     end(h, "a-1-gate")
     end(h, "a-1-gate-2")
+    end(h, "a-1-control-test")
     h.run("run-2")
     assert one(h).session == "a-1-gate-3"
     end(h, "a-1-gate-3")
@@ -125,7 +153,7 @@ def test_a_lost_gate_could_not_judge(h: History) -> None:
     h.to("gate_requested")
     h.lost("a", 1, "a-1-gate")
     judge = one(h)
-    assert (judge.said.word, judge.hold) == ("broken", False)
+    assert (type(judge), judge.said.word) == (JudgeGate, "broken")
 
 
 def test_while_the_queue_is_held_no_gate_is_started(h: History) -> None:
@@ -183,16 +211,21 @@ def test_the_gate_starts_at_exactly_the_commit(bench: Any) -> None:
     "verdict", [Verdict("passed"), Verdict("failed", 1, "the tests fail", "E"), Verdict("broken", 127, "it is missing")]
 )
 def test_what_a_gate_means(bench: Any, verdict: Verdict) -> None:
-    *rejected, finished = said(JudgeGate("a", 1, commit("a-1"), TEST, verdict, False, "cause"), bench)
+    *rejected, finished = said(JudgeGate("a", 1, commit("a-1"), TEST, verdict, "cause"), bench)
+    why = verdict.why if verdict.word == "broken" else ""
     assert finished == GateFinished(
-        1, commit("a-1"), verdict.word, "make test", verdict.code, verdict.output, gate="test"
+        1, commit("a-1"), verdict.word, "make test", verdict.code, verdict.output, "test", why
     )
     assert rejected == ([WorkRejected(1, verdict.why, verdict.output)] if verdict.word == "failed" else [])
 
 
 def test_what_holds_the_queue_says_why_and_what_to_do(bench: Any) -> None:
     verdict = Verdict("broken", 127, "the test command could not be run (exit code 127)")
-    held, _ = builder.perform(JudgeGate("a", 1, commit("a-1"), TEST, verdict, True, "cause"), bench.hands)
+    tip = bench.repository.tip("main")
+    judge = JudgeControl("a", 1, PATH, tip, tip, TEST, "why", "output", verdict, "cause")
+    held, told = builder.perform(judge, bench.hands)
+    assert told.fact == GateControlled(tip, "broken", "test", "make test", 127, why=verdict.why, attempt=1)
+    assert bench.repository.worktrees[PATH].head == tip, "who looks at it finds the work"
     assert held.subject == bench.hands.run
     assert isinstance(held.fact, QueueHeld)
     assert (held.fact.kind, held.fact.issue) == ("infrastructure", "a")

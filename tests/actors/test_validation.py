@@ -105,7 +105,7 @@ def test_without_rollback_a_failed_validation_is_only_said() -> None:
 
 
 def test_a_validation_that_cannot_judge_twice_holds_the_queue() -> None:
-    queue = queue_of(2, lambda _files, run: 126 if 0 < run < 3 else 0, batch_max=1, validate="make check")
+    queue = queue_of(2, lambda _files, run: 126 if 0 < run < 4 else 0, batch_max=1, validate="make check")
     queue.settle()
     assert (queue.landed, queue.of(QueueHeld)[0].data.kind) == (["i0"], "infrastructure")
     queue.add(QueueResumed(), "run-1")

@@ -73,6 +73,30 @@ def test_a_gate_that_cannot_judge_is_no_pass_and_no_fault_of_the_branch(stage: S
     assert stage.swarm("replay", "--verify").code == 0
 
 
+@pytest.mark.parametrize(
+    ("test", "ends"),
+    [("./gate.sh", "work.rejected"), ('case "$PWD" in */merger*) exec ./gate.sh;; esac', "merge.rejected")],
+)
+def test_who_removes_the_gate_is_rejected_and_the_others_land(stage: Stage, test: str, ends: str) -> None:
+    """In its own worktree, or in the tree that would land: the gate is run without the work too, and that tells."""
+    (stage.root / "gate.sh").write_text("#!/bin/sh\nexit 0\n")
+    (stage.root / "gate.sh").chmod(0o755)
+    stage.git("add", "gate.sh")
+    stage.git("commit", "-qm", "the gate")
+    bad = stage.issue("Tidy up", "git rm -q gate.sh; git commit -qm gone", "--priority", "1")
+    good = stage.issue("Write b", "echo b > b.txt")
+    done = stage.start("--test", test, "--max-retries", "1")
+    assert done.code == 1, done.out
+    assert stage.files() == {"a.txt", "b.txt", "gate.sh"}
+    assert (stage.row(bad)["status"], stage.row(good)["status"]) == ("blocked", "done")
+    assert not stage.events("queue.held")
+    (first, _second) = stage.events(ends, bad)
+    assert "(exit code 127); without this work it can judge" in first.data.reason
+    assert {event.data.verdict for event in stage.events("gate.controlled")} == {"passed"}
+    assert stage.swarm("log", "verify").code == 0
+    assert stage.swarm("replay", "--verify").code == 0
+
+
 def test_while_the_queue_is_held_agents_at_work_go_on_and_nothing_new_is_begun(stage: Stage) -> None:
     wait = stage.root.parent / "held"
     first = stage.issue("Write b", "echo b > b.txt")

@@ -72,7 +72,7 @@ def test_the_stories_come_to_what_they_are_about() -> None:
         *("power is lost", "disk is full", "comes twice", "raises", "in the midst", "ran too long"),
     }
     assert {what: seen[what] for what in wanted if seen[what] < 3} == {}
-    assert all(seen[what] for what in ("merge.conflicted", "merge.rejected", "queue.held"))
+    assert all(seen[what] for what in ("merge.conflicted", "merge.rejected", "queue.held", "gate.controlled"))
 
 
 def test_a_seed_gives_the_same_log_to_the_byte_in_any_process() -> None:
