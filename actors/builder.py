@@ -53,7 +53,7 @@ class JudgeGate(Step, frozen=True):
 
 class JudgeControl(Step, frozen=True):
     """The gate could not judge `commit` (`why`, and what it printed), and was run on `base` instead: say whose fault
-    that is. The worktree at `path` gets the work again.
+    that is. The worktree at `path` gets the work again. `blame`: not if that was in another run, for it may be mended.
     """
 
     path: str
@@ -63,6 +63,7 @@ class JudgeControl(Step, frozen=True):
     why: str
     output: str
     said: gates.Verdict
+    blame: bool
     cause: str
 
 
@@ -100,7 +101,8 @@ def _gate(
     stem = gates.stem(attempt, gate.name)
     name, session = gates.newest(attempt, stem, said.id if said else "")
     if session is None:
-        if said and gates.broken(attempt, stem, run.began, gate.command) >= gates.TRIES:
+        known = happened(attempt.latest, GateControlled)
+        if said and gates.broken(attempt, stem, known, gate.command) >= gates.TRIES:
             return _control(run, attempt, secured, gate, said)
         return _begin(run, attempt, name, secured.commit, gate)
     if session.over:
@@ -120,7 +122,7 @@ def _control(
         return None
     prepared, found, why = fact(attempt.latest, WorktreePrepared), gates.verdict(session, gate.command), said.data
     where = (attempt.issue, attempt.number, prepared.path if prepared else "", secured.commit, secured.base)
-    return JudgeControl(*where, gate, gates.recorded(why).why, why.output, found, said.id)
+    return JudgeControl(*where, gate, gates.recorded(why).why, why.output, found, said.id > run.began, said.id)
 
 
 def _begin(run: runs.Run, attempt: agents.Attempt, name: str, commit: str, gate: Gate) -> StartGate | None:
@@ -193,11 +195,13 @@ def _judge_control(command: JudgeControl, hands: Hands) -> list[Said]:
         hands.repository.gate(command.path, command.commit, keep_ignored=True)
     gate, verdict = command.gate, command.said
     told = gates.controlled(command.base, gate.name, gate.command, verdict, command.attempt)
-    means = Said(hands.run, gates.hold(command.issue, gate.command, verdict), command.cause)
-    if verdict.word != gates.BROKEN:
+    said = [Said(command.issue, told, command.cause)]
+    if verdict.word == gates.BROKEN:
+        said.insert(0, Said(hands.run, gates.hold(command.issue, gate.command, verdict), command.cause))
+    elif command.blame:
         rejected = WorkRejected(command.attempt, gates.blamed(command.why), command.output)
-        means = Said(command.issue, rejected, command.cause)
-    return [means, Said(command.issue, told, command.cause)]
+        said.insert(0, Said(command.issue, rejected, command.cause))
+    return said
 
 
 def refused(command: Command, error: SwarmError) -> list[Said]:

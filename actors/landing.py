@@ -95,6 +95,10 @@ class Land(OfBatch, frozen=True):
     cause: str
 
 
+class Find(Land, frozen=True):
+    """Ask git whether the target was moved already: what is in it has landed, what is not is tested as of now."""
+
+
 # --- doing it -------------------------------------------------------------------------------------
 
 
@@ -112,6 +116,8 @@ def perform(command: Command, hands: Hands) -> list[Said]:
             return _judge(command)
         case JudgeControl(base=base, gate=gate, test=test):
             return [Said(command.batch, gates.controlled(base, gate, test, command.said), command.cause)]
+        case Find():
+            return _find(command, hands)
         case Land():
             return _land(command, hands)
     raise TypeError(f"the merger has no hands for {command}")
@@ -164,22 +170,27 @@ def _land(command: Land, hands: Hands) -> list[Said]:
     if not isinstance(result, Landed):
         fresh = [one for one in command.members if one.held != result.reason]
         return [_held(command, one, result.reason, result.command) for one in (command.members if fresh else ())]
-    return [
-        Said(
-            one.issue,
-            MergeLanded(
-                attempt=one.attempt,
-                target=command.target,
-                base=command.base,
-                commit=command.commit,
-                lease=one.lease,
-                batch=command.batch,
-                own=one.own,
-            ),
-            command.cause,
-        )
-        for one in command.members
-    ]
+    return [_landed(command, one) for one in command.members]
+
+
+def _find(command: Find, hands: Hands) -> list[Said]:
+    tip = hands.repository.tip(command.target)
+    if hands.repository.is_ancestor(command.commit, tip):
+        return [_landed(command, one) for one in command.members]
+    return [Said(command.batch, BatchDissolved("it is to be tested otherwise now", tip), command.cause)]
+
+
+def _landed(command: Land, one: Landing) -> Said:
+    said = MergeLanded(
+        attempt=one.attempt,
+        target=command.target,
+        base=command.base,
+        commit=command.commit,
+        lease=one.lease,
+        batch=command.batch,
+        own=one.own,
+    )
+    return Said(one.issue, said, command.cause)
 
 
 def _held(command: Land, one: Landing, reason: str, by_hand: str) -> Said:
@@ -194,6 +205,8 @@ def refused(command: Command, error: SwarmError) -> list[Said]:
     of several, smaller batches are made, until it is known of which. A test that could not be begun has not judged.
     """
     match command:
+        case Find():
+            return [Said(command.batch, BatchDissolved(words(error)), command.cause)]
         case Stack(members=members) if len(members) == 1:
             return [_refused(command, *members[0], error)]
         case Land(members=shares) if len(shares) == 1:

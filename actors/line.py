@@ -23,7 +23,7 @@ from ..projections import Board, agents, batches, happened, issues, merges, runs
 from ..world import Branch
 from . import gates, queue, stacks, validation
 from .command import Command, Decide
-from .landing import JudgeControl, JudgeTest, Land, Landing, Predict, Stack
+from .landing import Find, JudgeControl, JudgeTest, Land, Landing, Predict, Stack
 from .validation import Start
 
 PREDICTED = 4
@@ -62,6 +62,8 @@ class Line:
             yield Decide(self.run.id, gates.hold(issue, said.data.command, gates.recorded(said.data)), said.id)
 
     def _change(self, batch: batches.Batch) -> Iterator[Decide]:
+        if self._is_unsaid(batch):
+            return
         over = self._over(batch)
         if over:
             yield Decide(batch.id, *over)
@@ -149,7 +151,9 @@ class Line:
         found += self._validate(taken)
         for place, batch in enumerate(self.line):
             look = self.outlooks.get(batch.id)
-            if look is None:
+            if self._is_unsaid(batch):
+                found += self._find(batch)
+            elif look is None:
                 found += [] if self._stopped() else self._stack(batch)
             elif look.word == stacks.UNKNOWN and batch.members and (self._bears(batch) or self._is_first(batch)):
                 may = place < self.settings.merge.parallel and self._slot_of(batch) not in taken
@@ -220,10 +224,15 @@ class Line:
         ready = [*self.aside, *(one for one in self.line[:1] if self._is_first(one))]
         for batch in ready:
             look = self.outlooks.get(batch.id)
-            if batch.stacked and look and look.word == stacks.GREEN:
+            if batch.stacked and look and look.word == stacks.GREEN and not self._is_unsaid(batch):
                 members = tuple(self._share(batch, member) for member in batch.members if member in self.waiting)
                 stacked = batch.stacked
                 yield Land(batch.id, self.settings.target, stacked.base, stacked.commit, members, self._cause(batch))
+
+    def _find(self, batch: batches.Batch) -> Iterator[Find]:
+        if stacked := batch.stacked:
+            members = tuple(self._share(batch, member) for member in batch.members if member in self.waiting)
+            yield Find(batch.id, stacked.target, stacked.base, stacked.commit, members, self._cause(batch))
 
     def _share(self, batch: batches.Batch, member: batches.Member) -> Landing:
         _, lease, until = queue.may_land(self.board, self.settings, self.waiting[member], self.now)
@@ -268,6 +277,13 @@ class Line:
         look = self.outlooks.get(batch.id)
         green = look is not None and look.word == stacks.GREEN
         return green and len(batch.members) == 1 and self._held(batch) is not None and self._is_first(batch)
+
+    def _is_unsaid(self, batch: batches.Batch) -> bool:
+        """Whether it may be in the target though that was never said, and landing it again would not tell."""
+        if batch.stacked is None or not self._is_first(batch) or not self.waiting.keys() & {*batch.members}:
+            return False
+        lands = self.outlooks[batch.id].word == stacks.GREEN and batch.stacked.target == self.settings.target
+        return not lands and stacks.was_green(self.board, batch)
 
     def _landed(self, batch: batches.Batch) -> list[merges.Merge]:
         found = [self.known[member] for member in batch.members if member in self.known]

@@ -71,28 +71,35 @@ def outlook(board: Board, settings: RunStarted, batch: batches.Batch) -> Outlook
             return Outlook(RED, gate, why=max(reds, key=lambda test: test.id))
     if not left:
         return Outlook(GREEN, why=last)
-    unable = _unable(board, own, left[0])
-    control = _control(batch, left[0], unable[0]) if len(unable) >= needed else None
-    if control and control.verdict != gates.BROKEN:
+    unable, control = _unable(batch, left[0])
+    run = board[runs.State].current
+    if control and control.verdict != gates.BROKEN and run and unable[0].id > run.began:
         return Outlook(RED, left[0], why=unable[0])
     ran = [word for word in _verdicts(own, left[0]) if word != gates.BROKEN]
     missing = len(unable) >= needed and control is None
     return Outlook(UNKNOWN, left[0], len(ran) + 1, last, failed=bool(known[left[0]]), control=missing)
 
 
-def _unable(board: Board, tests: Sequence[Event[BatchTested]], gate: Gate) -> list[Event[BatchTested]]:
-    """The last verdicts of the gate, newest first, as far as they are none: since the run began, or the queue was let
-    go on.
+def was_green(board: Board, batch: batches.Batch) -> bool:
+    """Whether an earlier run would have landed it, by the tests of then: so it may have, and was killed before it said
+    so.
     """
-    run = board[runs.State].current
-    mine = [test for test in reversed(tests) if _is_of(test, gate)]
-    return list(takewhile(lambda test: test.data.verdict == gates.BROKEN and bool(run and test.id > run.began), mine))
+    tests, now = batch.tests, board[runs.State].current
+    then = board[runs.State].runs.get(tests[-1].correlationid) if tests else None
+    return bool(then and then.started and then is not now and outlook(board, then.started, batch).word == GREEN)
 
 
-def _control(batch: batches.Batch, gate: Gate, since: Event[BatchTested]) -> GateControlled | None:
-    """What the gate said of the base since it last could not judge the batch."""
-    mine = [one.data for one in batch.controls if one.id > since.id]
-    return next((one for one in mine if (one.gate, one.command) == (gate.name, gate.command)), None)
+def _unable(batch: batches.Batch, gate: Gate) -> tuple[list[Event[BatchTested]], GateControlled | None]:
+    """The last verdicts of the gate, newest first, as far as they are none; and what it said of the base since. Those
+    from before another control do not count. (What is to be run must not depend on when a run began: it may have been
+    started in the run before.)
+    """
+    mine = [test for test in reversed(batch.tests) if _is_of(test, gate)]
+    found = list(takewhile(lambda test: test.data.verdict == gates.BROKEN, mine))
+    controls = [one for one in batch.controls if (one.data.gate, one.data.command) == (gate.name, gate.command)]
+    since = max((one.id for one in controls if found and one.id < found[0].id), default="")
+    after = [one.data for one in controls if found and one.id > found[0].id]
+    return [test for test in found if test.id > since], next(iter(after), None)
 
 
 def _verdicts(tests: Sequence[Event[BatchTested]], gate: Gate) -> list[str]:

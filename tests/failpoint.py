@@ -19,7 +19,7 @@ from swarm.world.door import Door
 from swarm.world.git import Git
 from swarm.world.sessions import HostedSessions
 
-LOOKS = ("alive", "running", "claimed", "tip")
+LOOKS = ("alive", "running", "claimed", "tip", "is_ancestor")
 """What only looks leaves nothing to find."""
 ALSO = {"append_if": "append", "stack": "merge"}
 """Points that go by another name than their method."""

@@ -38,6 +38,9 @@ class Objects:
 
     # --- the Protocol ---
 
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        return self.contains(newer, older)
+
     def merge(self, base: str, commit: str, message: str, author: str, when: float) -> Merged | Conflict:
         if self.contains(base, commit):
             return Merged(base, _digest(self.files(base)))

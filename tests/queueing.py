@@ -79,7 +79,7 @@ class Queue:
         self.hands: Hands = hands(self.repository, self.programs, "/log")  # type: ignore[arg-type]
         self.says, self.runs = says, list[str]()
         self.merge = MergePolicy(**policy)
-        self.gates = gates
+        self.gates, self.target = gates, "main"
         self.start()
 
     def _next(self) -> int:
@@ -91,7 +91,8 @@ class Queue:
         self.run = f"run-{len(self.of(RunStarted)) + 1}"
         self.hands = msgspec.structs.replace(self.hands, run=self.run)
         self.add(
-            RunStarted(1, "boot", 1, "0", "main", "shell", 4, 1, gates=list(self.gates), merge=self.merge), self.run
+            RunStarted(1, "boot", 1, "0", self.target, "shell", 4, 1, gates=list(self.gates), merge=self.merge),
+            self.run,
         )
 
     def add(self, fact: Fact, subject: str, cause: str = "") -> str:

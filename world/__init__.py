@@ -122,6 +122,9 @@ class Repository(Protocol):
     def tip(self, branch: str) -> str:
         """The commit at `refs/heads/<branch>`; raises GitError if there is none."""
 
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Whether commit `newer` contains commit `older`."""
+
     def prepare(self, path: str, branch: str, base: str, work: str = "", resolve: bool = False) -> None:
         """A worktree at `path` (relative to the repository) on the new branch, cut from `base`. There already: fine.
 

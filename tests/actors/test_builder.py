@@ -121,6 +121,21 @@ def test_work_without_which_the_gate_can_judge_is_rejected(h: History, ended: di
     assert (rejected.detail, rejected.final) == ("sh: make: not found", False)
 
 
+def test_a_control_of_the_run_before_goes_on_and_blames_nobody(h: History) -> None:
+    """The gate may have been mended between the two: it is tried again."""
+    h.to("gate_requested")
+    end(h, "a-1-gate")
+    end(h, "a-1-gate-2")
+    h.run("run-2")
+    assert one(h).session == "a-1-control-test", "it may run already, in that worktree"
+    end(h, "a-1-control-test", ok=True, code=0)
+    assert one(h).session == "a-1-gate-3"
+    end(h, "a-1-gate-3")
+    end(h, "a-1-gate-4")
+    end(h, "a-1-control-test-2", ok=True, code=0)
+    assert h.board()[agents.State].attempts["a", 1].stage == "failed"
+
+
 def test_where_the_gate_cannot_judge_even_without_the_work_the_queue_is_held(h: History) -> None:
     h.to("gate_requested")
     end(h, "a-1-gate")
@@ -222,7 +237,7 @@ def test_what_a_gate_means(bench: Any, verdict: Verdict) -> None:
 def test_what_holds_the_queue_says_why_and_what_to_do(bench: Any) -> None:
     verdict = Verdict("broken", 127, "the test command could not be run (exit code 127)")
     tip = bench.repository.tip("main")
-    judge = JudgeControl("a", 1, PATH, tip, tip, TEST, "why", "output", verdict, "cause")
+    judge = JudgeControl("a", 1, PATH, tip, tip, TEST, "why", "output", verdict, True, "cause")
     held, told = builder.perform(judge, bench.hands)
     assert told.fact == GateControlled(tip, "broken", "test", "make test", 127, why=verdict.why, attempt=1)
     assert bench.repository.worktrees[PATH].head == tip, "who looks at it finds the work"

@@ -55,6 +55,15 @@ def test_a_control_counts_only_for_what_could_not_be_judged_before_it() -> None:
     assert (len(queue.of(QueueHeld)), len(queue.of(GateControlled)), queue.rejected) == (2, 2, [])
 
 
+def test_a_control_of_the_run_before_goes_on_and_blames_nobody() -> None:
+    queue = queue_of(1, lambda _files, run: 127 if run < 2 else 0)
+    while not any("--" in name for name in queue.programs.open):
+        assert queue.round() or queue.finish()
+    queue.start()
+    assert (queue.settle().landed, queue.rejected) == (["i0"], [])
+    assert (len(queue.runs), queue.programs.most) == (4, 1)
+
+
 def test_a_control_that_was_called_off_is_begun_anew() -> None:
     queue = queue_of(1, unable("i0"))
     while not (control := [name for name in queue.programs.open if "--" in name]):

@@ -87,6 +87,8 @@ def test_a_branch_that_is_in_already_adds_nothing(ground: Ground, mode: str) -> 
     second = attempt(ground, "b", {"c": "3\n"})
     alone = stacked(ground, [second], mode)
     assert alone.commit != base
+    assert (ground.repo.is_ancestor(base, alone.commit), ground.repo.is_ancestor(alone.commit, base)) == (True, False)
+    assert ground.repo.is_ancestor(base, base)
     assert stacked(ground, [first], mode) == Stacked(base, stacked(ground, []).tree, [base])
     both = stacked(ground, [first, second], mode)
     assert (both.commit, both.commits) == (alone.commit, [base, alone.commit])
