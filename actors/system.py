@@ -22,7 +22,7 @@ from ..eventlog.watcher import Watcher
 from ..mailbox import waits
 from ..projections import Board, agents, runs
 from ..world.checkpoints import Keeper
-from . import admission, alerts, builder, coordinator, merger, scout, watchdog
+from . import admission, alerts, builder, coordinator, hindsight, merger, scout, watchdog
 from .command import Decide, Said
 from .hands import Hands
 from .housekeeper import Housekeeper
@@ -87,6 +87,8 @@ class System:
         self._ledger.listeners.append(self._news.put)
         self._say(self._settings)
         self._measure()
+        for command in self._ledger.ask(hindsight.due):
+            self._ledger.say(merger.NAME, hindsight.perform(command, self._repository))
         ending = Ending("failed")
         try:
             with self._at_work():

@@ -297,7 +297,7 @@ def _told(board: Board, reason: str, before: int) -> int:
     waiting = board[merges.State].queue()
     known = {merge.issue for merge in waiting}
     left = [one for one in board[issues.State].known() if one.id not in known and _is_left(board, one, current)]
-    say(f"{reason}: {board[merges.State].landed() - before} landed")
+    say(f"{reason}: {max(0, board[merges.State].landed() - before)} landed")
     for row in (_row(board, merge) for merge in waiting):
         say(f"  {row['issue']}  {row['status']:<10}  {row['title']}{row['why'] and ': '}{row['why']}")
     for issue in left:

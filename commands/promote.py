@@ -5,7 +5,7 @@ import os
 import click
 
 from ..eventlog.errors import SwarmError, UsageError
-from ..eventlog.events import BranchPromoted
+from ..eventlog.events import BranchPromoted, MergeLanded
 from ..world import Conflict, Landed, Merged, Refused
 from ..world.clock import now
 from ..world.git import Git
@@ -38,6 +38,7 @@ def command(validate: str | None, source: str | None, target: str | None, json_:
             raise UsageError(f"there is no branch {name}", f"git branch {name}")
     base, tip = git.tip(target), git.tip(source)
     if git.is_ancestor(tip, base):
+        _say_late(home, git, source, target, tip)
         emit({"target": target, "commit": base}) if json_ else say(f"{target} has everything of {source} already")
         return
     commit = _merged(git, source, target, base, tip)
@@ -53,6 +54,19 @@ def command(validate: str | None, source: str | None, target: str | None, json_:
         emit({"source": source, "target": target, "base": base, "commit": commit})
     else:
         say(f"{target} is at {commit[:10]}: it has everything of {source}")
+
+
+def _say_late(home: Home, git: Git, source: str, target: str, tip: str) -> None:
+    """Main has it, and nothing was said since it landed on staging: whoever brought it there was killed before that."""
+    from ..eventlog.tail import Tail
+
+    told = Tail(home.place.log, [BranchPromoted.type, MergeLanded.type]).read()
+    promoted = max((e.id for e in told if isinstance(e.data, BranchPromoted) and e.data.target == target), default="")
+    landed = [e for e in told if isinstance(e.data, MergeLanded) and e.data.target == source and e.id > promoted]
+    if landed:
+        before, after = git.brought(target, tip)
+        first = min(landed, key=lambda event: event.id).data.base
+        home.append(whoami(home.place), [("", BranchPromoted(source, target, before or first, after))])
 
 
 def _merged(git: Git, source: str, target: str, base: str, tip: str) -> str:

@@ -8,7 +8,7 @@ from ..eventlog.errors import SwarmError, UsageError
 from ..eventlog.events import IssueReopened, MergeLanded, MergeReverted
 from ..eventlog.fact import Fact
 from ..projections import Board, happened, issues, merges
-from ..world import Conflict, Landed, Refused
+from ..world import Conflict, Landed, Refused, messages
 from ..world.clock import now
 from ..world.git import Git
 from . import Home, as_json, emit, fitting, say, whoami
@@ -36,16 +36,20 @@ def command(what: str, reason: str, keep_closed: bool, dry_run: bool, json_: boo
     home = Home()
     fitting(reason, "reason")
     git = Git(home.place.root, home.place.common)
+    if not dry_run and (names := _unsaid(home, git)):
+        words = f"{names}: was reverted already; now the log says so too"
+        emit({"issues": names.split(", ")}) if json_ else say(words)
+        return
     found = _landings(home.board(whole=True), what.lower())
     names = ", ".join(one.issue for one in found)
     target, commits = found[0].at.target, _commits(found)
     what = ", ".join(commit[:10] for commit in commits)
     document: dict[str, Any] = {"issues": [one.issue for one in found], "commits": commits, "target": target}
     if dry_run:
-        _revert(git, target, commits, names, reason)
+        _revert(git, target, commits, found, reason, keep_closed)
         words = f"{names}: {what} can be reverted on {target}"
     else:
-        document["revert"] = _land(git, target, commits, names, reason)
+        document["revert"] = _land(git, target, commits, found, reason, keep_closed)
         home.append(whoami(home.place), _facts(found, document["revert"], reason, keep_closed))
         words = f"{names}: {what} reverted, {target} is at {document['revert'][:10]}"
     emit(document) if json_ else say(words)
@@ -57,11 +61,22 @@ class Landing(NamedTuple):
     issue: str
     attempt: int
     at: MergeLanded
+    event: str
 
     @property
     def own(self) -> str:
         """The commit that brought it."""
         return self.at.own or self.at.commit
+
+
+def _unsaid(home: Home, git: Git) -> str:
+    """Whose work a rollback that was killed has taken out: the log is told. Empty if there was none."""
+    from ..actors import hindsight
+
+    said = [one for command in hindsight.due(home.board()) for one in hindsight.perform(command, git)]
+    if said:
+        home.append(whoami(home.place), [(one.subject, one.fact) for one in said])
+    return ", ".join(dict.fromkeys(one.subject for one in said))
 
 
 def _commits(found: list[Landing]) -> list[str]:
@@ -86,7 +101,7 @@ def _facts(found: list[Landing], revert: str, reason: str, keep_closed: bool) ->
 def _landings(board: Board, what: str) -> list[Landing]:
     """What is to be reverted: one landing, or all of a batch; raises UsageError if there is none."""
     landed = sorted((m for m in board[merges.State].all.values() if m.status == "landed"), key=_when)
-    every = [Landing(merge.issue, merge.attempt, merge.landed) for merge in landed if merge.landed]
+    every = [Landing(merge.issue, merge.attempt, merge.landed, _when(merge)) for merge in landed if merge.landed]
     if not every:
         raise UsageError("nothing has landed that could be reverted", "see: swarm merge list --all")
     if not what:
@@ -121,14 +136,18 @@ def _when(merge: merges.Merge) -> str:
     return happened(merge.latest, MergeLanded)
 
 
-def _revert(git: Git, target: str, commits: list[str], names: str, reason: str) -> tuple[str, str]:
+def _revert(
+    git: Git, target: str, commits: list[str], found: list[Landing], reason: str, keep_closed: bool
+) -> tuple[str, str]:
     """(the target's tip, the tip with what the commits brought taken out); raises SwarmError where that cannot be."""
     base = tip = git.tip(target)
+    landings, names = [(one.issue, one.event) for one in found], ", ".join(one.issue for one in found)
     name, email = git.identity() or ("swarm", "swarm@swarm.invalid")
     for commit in commits:
         if not git.is_ancestor(commit, base):
             raise UsageError(f"{commit[:10]} is not on {target}", f"git log --first-parent {target}")
-        made = git.revert(tip, commit, _message(commit, names, reason), f"{name} <{email}>", now())
+        message = messages.revert(commit, reason, landings, keep_closed)
+        made = git.revert(tip, commit, message, f"{name} <{email}>", now())
         if isinstance(made, Conflict):
             raise SwarmError(
                 f"{commit[:10]} cannot be reverted: later changes of {', '.join(made.files[:5])} stand on it",
@@ -140,15 +159,10 @@ def _revert(git: Git, target: str, commits: list[str], names: str, reason: str) 
     return base, tip
 
 
-def _message(commit: str, names: str, reason: str) -> str:
-    trailers = "".join(f"Swarm-Issue: {name}\n" for name in names.split(", "))
-    return f"Revert {names}\n\nThis reverts commit {commit}.\n\n{reason and reason + chr(10) * 2}{trailers}"
-
-
-def _land(git: Git, target: str, commits: list[str], names: str, reason: str) -> str:
+def _land(git: Git, target: str, commits: list[str], found: list[Landing], reason: str, keep_closed: bool) -> str:
     """Revert them on the target; returns the commit that did so."""
     for _ in range(TRIES):
-        base, commit = _revert(git, target, commits, names, reason)
+        base, commit = _revert(git, target, commits, found, reason, keep_closed)
         result = git.land(target, base, commit)
         if isinstance(result, Landed):
             return commit

@@ -12,7 +12,7 @@ from swarm.eventlog.errors import UsageError
 from swarm.eventlog.events import SessionExited, SessionStarted
 from swarm.eventlog.files import Draft, Log
 from swarm.eventlog.segments import files, node_of_file, sealed_name
-from swarm.world import Checkout, Landed, Moved, Reading, Refused, Secured, SessionSpec, Traces
+from swarm.world import Checkout, Landed, Moved, Reading, Refused, Reverted, Secured, SessionSpec, Traces, messages
 from swarm.world.git import GitError
 from swarm.world.leasing import Leasing, Wish
 
@@ -77,12 +77,14 @@ class MemoryRepository(Objects):
 
     def traces(self, since: str, base: str, commit: str, author: str) -> Traces:
         tip = self.tip(self.home)
-        line = [tip] if tip != since else []
-        while line and self.commits[line[-1]].parents and self.commits[line[-1]].parents[0] != since:
-            line.append(self.commits[line[-1]].parents[0])
+        line = self._line(tip, since)
         foreign = [each for each in line if each not in self.moves]
         own = [each for each in foreign if author in self.commits[each].message]
         return Traces(foreign, own, sorted(self.leaked), not self.contains(tip, since))
+
+    def reverts(self, target: str, since: str) -> list[Reverted]:
+        line = reversed(self._line(self.tip(target), since))
+        return [one for each in line if (one := messages.reverted(each, self.commits[each].message))]
 
     # --- deeds ---
 

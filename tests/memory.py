@@ -79,6 +79,13 @@ class Objects:
             return Merged(tip, _digest(files))
         return Merged(self._keep((tip,), files, message, f"{author}{when}"), _digest(files))
 
+    def _line(self, tip: str, since: str) -> list[str]:
+        """The commits on the own line of `tip` since that one, newest first."""
+        line = [tip] if tip != since else []
+        while line and self.commits[line[-1]].parents and self.commits[line[-1]].parents[0] != since:
+            line.append(self.commits[line[-1]].parents[0])
+        return line
+
     def resolved(self, base: str, work: str, commit: str) -> list[str]:
         origin, result = self.files(self._fork(base, work)), self.files(commit)
         found: list[str] = []

@@ -93,6 +93,17 @@ class Stacked(msgspec.Struct, frozen=True):
     conflicts: dict[int, list[str]] = {}
 
 
+class Reverted(msgspec.Struct, frozen=True):
+    """What a commit that takes landings out says of itself: the `events` that said that they landed, and why they were
+    taken out; `keep_closed`: their issues are not to be opened anew.
+    """
+
+    commit: str
+    events: list[str]
+    reason: str = ""
+    keep_closed: bool = False
+
+
 class Checkout(msgspec.Struct, frozen=True):
     """The person's checkout: the commit, the branch (empty: detached), a digest of `git status`, and the files in it
     that are not as in the commit (at most 200).
@@ -184,6 +195,9 @@ class Repository(Protocol):
         """A commit on `tip` that takes out what `commit` brought against its first parent (`git revert -m 1`); of
         the last of several that one branch was rebased to, what all of them brought. `tip` itself if nothing changes.
         """
+
+    def reverts(self, target: str, since: str) -> list[Reverted]:
+        """What commits on the target's own (first-parent) line since that one say that they take out, oldest first."""
 
     def resolved(self, base: str, work: str, commit: str) -> list[str]:
         """The lines (`file: line`) that `base` or `work` added since they parted and that `commit` does not have."""

@@ -27,6 +27,7 @@ from . import (
     Merged,
     Moved,
     Refused,
+    Reverted,
     Secured,
     Stacked,
     Traces,
@@ -183,6 +184,18 @@ class Git:
         """A commit on `tip` that takes out what `commit` brought."""
         _check_ids(tip, commit)
         return reverting.revert(self._door, tip, commit, message, author, when)
+
+    def reverts(self, target: str, since: str) -> list[Reverted]:
+        """What commits on the target's own line since that one say that they take out, oldest first."""
+        _check_ids(since)
+        return reverting.reverts(self._door, target, since)
+
+    def brought(self, branch: str, commit: str) -> tuple[str, str]:
+        """(the branch's tip before it, and after it) when it came to contain the commit; the former is empty where it
+        was fast-forwarded.
+        """
+        _check_ids(commit)
+        return reverting.brought(self._door, branch, commit)
 
     @in_words()
     def resolved(self, base: str, work: str, commit: str) -> list[str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from ..eventlog.text import head, plain
-from . import Branch
+from . import Branch, Reverted
 
 _TITLE = 200  # bytes
 _NAMED = 20  # issues in the first line of a batch
@@ -44,6 +44,26 @@ def since(message: str) -> str:
     """The commit that `replayed` named; empty if it named none."""
     found = re.search(r"^Swarm-Since: ([0-9a-f]{40,64})$", message.rstrip().rpartition("\n\n")[2], re.MULTILINE)
     return found[1] if found else ""
+
+
+def revert(commit: str, reason: str, landings: Sequence[tuple[str, str]], keep_closed: bool) -> str:
+    """Of the commit that takes out `commit`: all that the log is to be told. `landings`: (issue, the event that says
+    that it landed) of all that go with it.
+    """
+    names = ", ".join(issue for issue, _ in landings)
+    said = [f"Swarm-{key}: {value}\n" for one in landings for key, value in zip(("Issue", "Event"), one, strict=True)]
+    said += ["Swarm-Keep-Closed: yes\n"] if keep_closed else []
+    return f"Revert {names}\n\nThis reverts commit {commit}.\n\n{reason and reason + chr(10) * 2}{''.join(said)}"
+
+
+def reverted(commit: str, message: str) -> Reverted | None:
+    """What the message of that commit says, if it is one of these."""
+    text, _, last = message.rstrip().rpartition("\n\n")
+    found = re.fullmatch(r"Revert [^\n]+\n\nThis reverts commit [0-9a-f]{40,64}\.(?:\n\n(.*))?", text, re.DOTALL)
+    events = re.findall(r"^Swarm-Event: (\S+)$", last, re.MULTILINE)
+    if not found or not events:
+        return None
+    return Reverted(commit, events, (found[1] or "").strip(), "\nSwarm-Keep-Closed: yes" in last)
 
 
 def trailers(branch: Branch) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from . import Conflict, Merged, messages
+from . import Conflict, Merged, Reverted, messages
 from .commits import signature, tree_of, write
 from .door import Door, GitError, named
 from .merging import ground, three_way
@@ -27,6 +27,23 @@ def revert(door: Door, tip: str, commit: str, message: str, author: str, when: f
     if found.tree == tree:
         return Merged(commit=tip, tree=tree)
     return Merged(commit=write(door, found.tree, [tip], message, signed), tree=found.tree)
+
+
+def reverts(door: Door, target: str, since: str) -> list[Reverted]:
+    """See `Repository.reverts`."""
+    line = ("--first-parent", "--reverse", "--end-of-options", f"{since}..refs/heads/{target}")
+    told = door.run("log", "-z", "--no-show-signature", "--format=%H%n%B", "--grep=^Revert ", *line)
+    found = (messages.reverted(*each.split("\n", 1)) for each in told.split("\0") if "\n" in each)
+    return [one for one in found if one]
+
+
+def brought(door: Door, branch: str, commit: str) -> tuple[str, str]:
+    """(the branch's tip before it, and after it) when the branch came to contain the commit; the former is empty if it
+    was fast-forwarded to that.
+    """
+    line = ("--first-parent", "--parents", "--end-of-options", f"{commit}..refs/heads/{branch}")
+    rows = [row.split() for row in door.run("rev-list", *line).splitlines()]
+    return next(((before, after) for after, before, *others in rows if commit in others), ("", commit))
 
 
 def _before(door: Door, tip: str, commit: str) -> str:

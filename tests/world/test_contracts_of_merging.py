@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from swarm.world import Branch, Conflict, Merged, Secured, Stacked
+from swarm.world import Branch, Conflict, Landed, Merged, Secured, Stacked, messages
 from swarm.world.git import GitError
 
 from grounds import Ground
@@ -135,6 +135,26 @@ def test_a_whole_stack_is_taken_out_at_once(ground: Ground) -> None:
     result = ground.repo.revert(found.commit, found.commit, "Take it out\n", KIM, 1e9)
     assert isinstance(result, Merged)
     assert ground.files(result.commit) == ground.files(base)
+
+
+def test_what_a_revert_says_of_itself_is_found_on_the_targets_own_line(ground: Ground) -> None:
+    base, branch = ground.repo.tip("main"), attempt(ground, "a", {"b": "2\n"})
+    landed = stacked(ground, [branch]).commit
+    ground.repo.land("main", base, landed)
+    for events in ([("a", "event-1"), ("b", "event-2")], []):
+        tip = ground.repo.tip("main")
+        told = messages.revert(landed, "too slow\n\nSwarm-Event: x", events, keep_closed=True)
+        made = ground.repo.revert(tip, landed, told, KIM, 1e9)
+        if isinstance(made, Merged) and made.commit != tip:
+            assert isinstance(ground.repo.land("main", tip, made.commit), Landed)
+            ground.commit({"c": "mine\n"})
+    (found,) = ground.repo.reverts("main", base)
+    assert (found.events, found.reason, found.keep_closed) == (
+        ["event-1", "event-2"],
+        "too slow\n\nSwarm-Event: x",
+        True,
+    )
+    assert ground.repo.reverts("main", ground.repo.tip("main")) == []
 
 
 def test_what_others_built_on_is_not_taken_out(ground: Ground) -> None:
