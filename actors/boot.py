@@ -23,6 +23,7 @@ from ..world.gauge import Machine
 from ..world.git import Git
 from ..world.logbranch import chosen
 from ..world.node import open_log
+from ..world.redaction import Redactor
 from ..world.sessions import HostedSessions
 from ..world.spend import SpendFile
 from ..world.tables import Settings, seconds
@@ -187,6 +188,7 @@ def system(
         recipe=_recipe(settings),
         gauge=Machine(place.worktrees),
         alerts=outside.configured(os.environ, settings.alerts.command),
+        redact=Redactor(os.environ).text,
     )
     force = msgspec.structs.replace(force, node=node_of(place, clock.entropy))
     return System(log, place.log, place.cache, hands, force, clock.now, show, clock.monotonic), log

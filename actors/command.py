@@ -2,7 +2,7 @@
 nobody.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 import msgspec
 
@@ -55,6 +55,17 @@ class Said(msgspec.Struct, frozen=True):
     subject: str
     fact: Fact
     cause: str = ""
+
+
+TOLD = ("reason", "error", "detail", "output", "why", "body")
+"""Fields of facts in which the words of other programs may stand."""
+
+
+def redacted(said: Said, redact: Callable[[str], str]) -> Said:
+    """The same, with nothing secret in its words."""
+    texts = {name: getattr(said.fact, name, "") for name in TOLD}
+    changes = {name: clean for name, text in texts.items() if text and (clean := redact(text)) != text}
+    return msgspec.structs.replace(said, fact=msgspec.structs.replace(said.fact, **changes)) if changes else said
 
 
 def words(error: SwarmError) -> str:

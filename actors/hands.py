@@ -8,6 +8,11 @@ from ..runtimes import Llm
 from ..world import Alerts, Carrier, Gauge, Repository, Sessions, SpendLog
 
 
+def as_it_is(text: str) -> str:
+    """Where nothing is secret."""
+    return text
+
+
 class RuntimeOptions(msgspec.Struct, frozen=True):
     """A user's `[runtimes.<name>]`."""
 
@@ -46,7 +51,7 @@ class Hands(msgspec.Struct, frozen=True):
     text)` writes a private file. `author(agent)` is `Name <email>` for commits made on an agent's behalf. `spend` is
     None where no LLM proxy is configured, `carrier` where the log is this clone's alone; else it is to be used `every`
     so many seconds. `gauge` and `alerts` are None where nothing is to be measured, or nobody told. `run` is the id of
-    this run.
+    this run. `redact(text)` is the text without secrets.
     """
 
     root: str
@@ -67,3 +72,4 @@ class Hands(msgspec.Struct, frozen=True):
     recipe: Recipe = Recipe()
     gauge: Gauge | None = None
     alerts: Alerts | None = None
+    redact: Callable[[str], str] = as_it_is

@@ -15,7 +15,7 @@ import pykka
 
 from ..eventlog.errors import FactError, LogError, SwarmError
 from ..projections import Board
-from .command import PATIENCE, Command, Decide, Said
+from .command import PATIENCE, Command, Decide, Said, redacted
 from .hands import Hands
 from .ledger import Ledger
 
@@ -140,9 +140,13 @@ class Shell(pykka.ThreadingActor):
             self._desk.put_off(command, self._now(), command.patience(self._hands))
             return
         try:
-            self._ledger.say(self._actor.NAME, said)
+            self._tell(said)
         except FactError as error:  # what came of it cannot be said (too long): that is this attempt's trouble alone
-            self._ledger.say(self._actor.NAME, self._actor.refused(command, error))
+            self._tell(self._actor.refused(command, error))
+
+    def _tell(self, said: list[Said]) -> None:
+        """What git and others print may name what is secret."""
+        self._ledger.say(self._actor.NAME, [redacted(one, self._hands.redact) for one in said])
 
     def on_stop(self) -> None:
         """Wait for what is being done; leave what is not begun to the next run."""

@@ -231,7 +231,7 @@ class System:
             self._fallen = [when for when in self._fallen if when > self._now() - WINDOW] + [self._now()]
             actor = next((actor for actor in ACTORS if actor.NAME == name), None)
             gave_up = actor is None or len(self._fallen) > RESTARTS
-            words = f"{type(error).__name__}: {error}"
+            words = self._hands.redact(f"{type(error).__name__}: {error}")
             self._ledger.say(NAME, [Said(name, ActorCrashed(error=words, gave_up=gave_up))])
             if actor is None or gave_up:
                 raise ActorsFailed(

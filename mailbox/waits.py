@@ -18,6 +18,8 @@ from ..eventlog.ids import time_of
 from ..projections import Board, admission, agents, fact, happened, issues, quotas, runs
 
 MINUTE = 60.0
+TRY = 900.0
+"""Seconds for which one that tries a provider, and gets no answer, keeps others from trying it."""
 GRACE = 600.0
 """Seconds for which a machine that is full is expected to be so no longer soon."""
 
@@ -61,7 +63,7 @@ class Waits:
         """With what it may be begun; None if no provider of its choices has quota."""
         for way in self._ways(issue):
             known = self._board[quotas.State].find(way.provider)
-            if self._is_refused(way.provider) or (known.probe and is_tried(self._board, known)):
+            if self._is_refused(way.provider) or (known.probe and is_tried(self._board, known, self._now)):
                 continue
             if not known.refusals and not known.probe:
                 return way
@@ -218,10 +220,12 @@ def answered(attempt: agents.Attempt) -> bool:
     return progress is not None and progress.tools > 0
 
 
-def is_tried(board: Board, known: quotas.Provider) -> bool:
-    """Whether an attempt is at it, or has got an answer that nobody has told yet."""
+def is_tried(board: Board, known: quotas.Provider, now: float) -> bool:
+    """Whether an attempt is at it, and not for too long, or has got an answer that nobody has told yet."""
     attempt = trial(board, known)
-    return attempt is not None and (attempt.active or answered(attempt))
+    if attempt is None or known.probe is None:
+        return False
+    return answered(attempt) or (attempt.active and now - time_of(known.probe.id) < TRY)
 
 
 def _refusal(attempt: agents.Attempt) -> Event[SessionExited] | None:

@@ -322,6 +322,16 @@ def test_an_issue_that_comes_with_work_is_first_tried_with_that(h: History) -> N
     assert given(h) == [(3, "", False)]
 
 
+def test_two_that_come_with_work_are_not_given_to_agents_of_one_name(h: History) -> None:
+    for issue in ("a", "b"):
+        h.issue(issue)
+        h.to("secured", issue)
+        h.add(WorkRejected(1, "exit code 1"), issue)
+        h.add(IssueReopened("again", work=commit(f"{issue}-1")), issue)
+    names = [fact.agent for _, fact in due(h) if isinstance(fact, IssueAssigned)]
+    assert names == ["builder-1", "builder-2"]
+
+
 @pytest.mark.parametrize("policy", ["reopen", "resolve"])
 def test_a_run_without_agents_begins_nothing_but_to_resolve_what_does_not_merge(h: History, policy: str) -> None:
     h.run("run-2", max_agents=0, merge=MergePolicy(on_conflict=policy))

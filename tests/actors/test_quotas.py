@@ -146,9 +146,22 @@ def test_after_the_reset_one_tries_and_no_other(h: History) -> None:
     assert probe == ("shell", QuotaProbed(issue="b"))
     assert assigned[0] == "b", "the one that was not refused before"
     assert given(h) == []
-    h.now += 1000
+    h.now += waits.TRY - 10
     assert given(h) == []
     assert not waits.soon(h.board(), h.now), "it is at work: that is what is waited for"
+
+
+def test_one_that_tries_and_hangs_keeps_nobody_else_from_trying_for_ever(h: History) -> None:
+    refuse(h)
+    settle(h)
+    wait(h)
+    given(h)
+    h.to("started", "b", 1)
+    h.now += waits.TRY
+    assert [(subject, type(fact)) for subject, fact in given(h)] == [("shell", QuotaProbed), ("c", IssueAssigned)]
+    assert not [fact for _, fact in due(h)], "it may work, and say nothing: that is not its provider's fault"
+    h.to("exited", "c", 1)
+    assert settle(h) == [("shell", QuotaResumed(session="c-1"))]
 
 
 def test_when_it_is_answered_all_go_on(h: History) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from swarm.actors.command import Command, Said, Step
@@ -106,6 +107,23 @@ def test_what_cannot_be_said_is_refused_like_any_other_trouble(stand: Stand) -> 
     until(lambda: stand.said() == ["actor.crashed"])  # what the toy says when it is refused
     assert "bytes long" in read_all(stand.folder)[0].data.error
     assert stand.crashes == []
+
+
+def test_no_secret_is_in_what_an_actor_says_of_its_trouble(bench: Any, tmp_path: Path) -> None:
+    hidden = bench.hands
+    bench.hands = msgspec.structs.replace(hidden, redact=lambda text: text.replace("hunter2", "[redacted:PASSWORD]"))
+    stand = Stand(bench, tmp_path)
+
+    def fail(_command: Command) -> list[Said]:
+        stand.toy.wanted = []
+        raise UsageError("cannot reach me:hunter2@host")
+
+    stand.toy.wanted, stand.toy.deed = [Look("x")], fail
+    stand.staff.hire(stand.toy)
+    until(lambda: bool(stand.said()), what="the refusal")
+    stand.staff.dismiss()
+    (event,) = read_all(stand.folder)
+    assert event.data == ActorCrashed("cannot reach me:[redacted:PASSWORD]@host")
 
 
 def test_a_command_that_led_to_nothing_is_tried_again_only_after_a_while(stand: Stand) -> None:

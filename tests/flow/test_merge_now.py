@@ -115,6 +115,14 @@ def test_an_agent_resolves_a_conflict_and_its_result_is_tested(stage: Stage) -> 
     assert stage.swarm("replay", "--verify").code == 0
 
 
+def test_it_lands_on_the_branch_that_it_is_told(stage: Stage) -> None:
+    rejected(stage, ("Write b", "echo b > b.txt"))
+    stage.git("branch", "staging")
+    done = now(stage, "--all", "--test", "true", "--target", "staging")
+    assert done.code == 0, done.out
+    assert (stage.files("staging"), stage.files()) == ({"a.txt", "b.txt"}, {"a.txt"})
+
+
 def test_a_gate_that_is_missing_holds_the_queue_and_says_how_to_go_on(stage: Stage) -> None:
     rejected(stage, ("Write b", "echo b > b.txt"))
     done = now(stage, "--all", "--test", "no-such-program")

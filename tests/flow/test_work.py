@@ -125,6 +125,31 @@ def test_clean_removes_what_is_over_and_keeps_what_the_log_does_not_know(stage: 
     assert stage.swarm("log", "verify").code == 0
 
 
+@pytest.mark.parametrize("command", ["pwd > $OUT/cleaned", "exit 3"])
+def test_clean_runs_the_cleanup_command_first_and_is_not_held_up_by_it(stage: Stage, failed: str, command: str) -> None:
+    outside = stage.root.parent
+    text = f"[workspace]\ncleanup = '{command.replace('$OUT', str(outside))}'\n"
+    (stage.root / "swarm.toml").write_text(text)
+    done = stage.swarm("work", "clean")
+    assert done.code == 0, done.err
+    folder = stage.root / ".swarm/worktrees" / f"{failed}-1"
+    assert not folder.exists()
+    if command == "exit 3":
+        assert f"the cleanup command failed with exit code 3 in .swarm/worktrees/{failed}-1" in done.out
+    else:
+        assert (outside / "cleaned").read_text() == f"{folder}\n"
+
+
+def test_work_that_was_taken_out_of_the_target_is_not_tried_again_as_it_is(stage: Stage) -> None:
+    issue = stage.issue("Write b", "echo b > b.txt")
+    assert stage.start().code == 0
+    assert stage.swarm("rollback", issue).code == 0
+    refused = stage.swarm("work", "restore", issue, "--reopen")
+    assert refused.code == 2
+    assert "was taken out of main again: merging its commits again would change nothing" in refused.err
+    assert stage.swarm("work", "restore", issue, "--branch", "mine").code == 0
+
+
 def test_clean_does_not_meddle_with_a_running_swarm(stage: Stage) -> None:
     stage.issue("Slow", "sleep 600")
     stage.background()

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from swarm import projections
-from swarm.eventlog.events import IssueClosed, IssueOpened, IssueReopened, MailAcked, MailSent, UsageReported
+from swarm.actors.budgets import Book
+from swarm.eventlog.events import IssueClosed, IssueOpened, IssueReopened, Limit, MailAcked, MailSent, UsageReported
 from swarm.eventlog.fact import Event, vocabulary
 from swarm.mailbox import screen
 from swarm.projections import Board, Snapshot, issues, key_of, mail, names
@@ -190,6 +191,11 @@ def test_what_rests_leaves_memory_and_still_counts(some: Forgetful, history: tol
     assert len(some.board[issues.State].all) == 1
     assert shown(some.board) == shown(history.board)
     assert some.board[issues.State].counts()[issues.DONE] == 40
+
+
+def test_a_budget_of_an_issue_that_left_memory_shows_what_was_used(some: Forgetful) -> None:
+    (line,) = Book(some.board, [Limit("issue:sw-7", usd=1.0)], "", 0.0).lines()
+    assert (line.subject, line.spent) == ("issue:sw-7", 0.1)
 
 
 def test_a_snapshot_is_small_however_long_the_log(some: Forgetful) -> None:
