@@ -107,6 +107,8 @@ class Book:
     def _by(self, axis: str) -> dict[str, costs.Total]:
         if axis not in self._sums:
             state = self._board[costs.State]
+            for name in [one.scope[6:] for one in self._limits if one.scope.startswith("issue:")]:
+                state.recall(name)  # it may rest
             self._sums[axis] = state.by_issue() if axis == "issue" else state.by(axis)
         return self._sums[axis]
 

@@ -119,8 +119,9 @@ def _given(
     for issue, lease in ready:
         work, resolve = _begun(board, issue, settings)
         if work and not resolve and room > 0 and issue.opened:
-            way = Way(issue.opened.runtime or settings.runtime, "", "")
-            yield _assignment(board, issue, _free(issue, taken, settings), settings, lease, way)
+            way, agent = Way(issue.opened.runtime or settings.runtime, "", ""), _free(issue, taken, settings)
+            taken.add(agent)
+            yield _assignment(board, issue, agent, settings, lease, way)
             room -= 1
 
 

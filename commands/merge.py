@@ -227,6 +227,7 @@ def drop(id: str, reason: str) -> None:  # noqa: A002
 @command.command()
 @click.option("--completed", is_flag=True, help="What agents have completed (the default).")
 @click.option("--all", "all_", is_flag=True, help="Also what failed attempts left, as it is.")
+@click.option("--target", metavar="BRANCH", help="Where work lands (default: the branch that is checked out).")
 @click.option("--test", metavar="CMD", help="Shell command that must pass before anything lands.")
 @click.option(
     "--on-conflict", type=click.Choice(CONFLICTS), help="What becomes of a branch that does not merge (stop)."

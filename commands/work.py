@@ -12,6 +12,7 @@ from ..eventlog.events import (
     AttemptCancelled,
     IssueReopened,
     LeakCleared,
+    MergeLanded,
     WorkSecured,
     WorktreePrepared,
     WorktreeRemoved,
@@ -235,7 +236,13 @@ def restore(id: str, branch: str, reopen: bool) -> None:  # noqa: A002
 def _reopen(home: Home, attempt: agents.Attempt, commit: str) -> None:
     from ..world import showing
 
-    showing.check_there(_door(home), commit)
+    door = _door(home)
+    showing.check_there(door, commit)
+    landed = fact(attempt.latest, MergeLanded)
+    tip = door.commit(f"refs/heads/{landed.target}") if landed else ""
+    if landed and tip and door.is_ancestor(commit, tip):
+        words = f"{attempt.name} was taken out of {landed.target} again: merging its commits again would change nothing"
+        raise UsageError(words, f"to have it done anew: swarm issue reopen {attempt.issue}; or use --branch NAME")
     source = whoami(home.place)
 
     def ask(board: Board) -> list[Draft]:
@@ -304,9 +311,27 @@ def _collect(home: Home, git: "Git", board: Board) -> tuple[int, int]:
             waiting += 1
             continue
         said: list[tuple[str, Fact]] = [(attempt.issue, endings.keep(keep, git).fact)] if keep else []
+        _clean_up(home, attempt, remove.path)
         home.append(whoami(home.place), [*said, (attempt.issue, endings.remove(remove, git).fact)], cause)
         gone += 1
     return gone, waiting
+
+
+def _clean_up(home: Home, attempt: agents.Attempt, path: str) -> None:
+    """What the settings say is to be run in a worktree before it goes, unless the swarm did so. What fails is told, and
+    holds nothing up.
+    """
+    from ..actors.workspace import CLEANUP
+    from ..world import foreground
+    from ..world.settings import load
+
+    recipe, folder = load(home.place.root).workspace, os.path.join(home.place.root, path)
+    done = any(session.kind == CLEANUP for session in attempt.sessions.values())
+    if recipe.cleanup and not done and os.path.isdir(folder):
+        code = foreground.run(recipe.cleanup, folder, recipe.minutes * 60)
+        if code:
+            how = "did not end in time" if code < 0 else f"failed with exit code {code}"
+            say(f"the cleanup command {how} in {path}; its output is above")
 
 
 def _keep_stray(git: "Git", home: Home, name: str) -> tuple[str, str]:
