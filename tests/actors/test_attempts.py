@@ -275,7 +275,7 @@ def test_what_is_called_off_is_secured_before_it_is_removed(h: History, stage: s
     secure = one(h)
     assert (type(secure), secure.ended, secure.wip) == (Secure, True, True)
     cause = h.secured("a", 1, ref=WIP)
-    assert one(h) == Remove("a", 1, PATH, BRANCH, commit("a-1"), True, cause, ("a-1-gate",))
+    assert one(h) == Remove("a", 1, PATH, BRANCH, commit("a-1"), True, cause, ("a-1-gate", "a-1-control-test"))
     remove(h)
     assert builder.due(h.board(), h.now) == []
 
@@ -300,7 +300,7 @@ def test_nothing_is_secured_or_removed_while_a_session_runs_and_the_session_is_e
 
 def test_what_landed_is_removed(h: History) -> None:
     cause = h.to("landed")
-    assert one(h) == Remove("a", 1, PATH, BRANCH, commit("a-1"), True, cause)
+    assert one(h) == Remove("a", 1, PATH, BRANCH, commit("a-1"), True, cause, ("a-1-control-test",))
     remove(h)
     assert builder.due(h.board(), h.now) == []
 
