@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarm.eventlog import lines
 from swarm.eventlog.disk import REAL
 from swarm.eventlog.events import MailSent
 from swarm.eventlog.files import FSYNC, GROUP, NONE, Draft, Log
@@ -227,6 +228,17 @@ def test_a_mark_does_not_stand_on_a_file_that_was_changed_cut_or_removed(folder:
             assert standing(folder, tail.marks) is None
         path.write_bytes(whole)
         assert standing(folder, tail.marks) == tail.marks, "the same bytes in another inode at another time"
+
+
+def test_a_writer_needs_no_decoder_not_even_to_seal(folder: str, open_log: OpenLog) -> None:
+    """To make it takes milliseconds, and who seals holds the lock for which all others wait."""
+    open_log(folder).append([letter("a")])
+    lines._decoder.cache_clear()
+    log = open_log(folder)
+    log.append([letter("b")])
+    assert log.seal(1)
+    log.append([letter("c")])
+    assert lines._decoder.cache_info().misses == 0
 
 
 # --- durability ---
