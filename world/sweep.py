@@ -125,13 +125,14 @@ def compare(directory: str, marks: Mapping[str, Mark]) -> Here:
     stamp, here = _status_of_all(directory)
     now, missing, whole, changed = dict[str, Mark](), 0, stamp is not None, dict[str, Mark]()
     for name, status in here.items():
-        mark = marks.get(name, _NOWHERE)
-        missing += status.st_size - mark.offset
-        if mark is not _NOWHERE:
-            now[name] = mark
-            whole &= status.st_size == mark.offset
-            if (status.st_size, status.st_ctime_ns) != (mark.offset, mark.ctime_ns):
-                changed[name] = mark
+        mark, length = marks.get(name), status.st_size
+        if mark and length == mark.offset and status.st_ctime_ns == mark.ctime_ns:
+            now[name] = mark  # as nearly all of thousands are
+            continue
+        missing += length - (mark.offset if mark else 0)
+        if mark:
+            now[name] = changed[name] = mark
+            whole &= length == mark.offset
     for name, mark in marks.items() if len(now) < len(marks) else ():
         if name not in now:  # it is not sealed yet
             now[node_of_file(name) + SUFFIX] = changed[node_of_file(name) + SUFFIX] = mark
@@ -150,12 +151,16 @@ def compare(directory: str, marks: Mapping[str, Mark]) -> Here:
 def _status_of_all(directory: str) -> tuple[tuple[int, int, int, int] | None, dict[str, os.stat_result]]:
     """The folder, as `look` gives it, and each file of the log in it."""
     try:
-        for _ in range(_PATIENCE):
-            stamp = look(directory)
-            with os.scandir(directory) as found:
-                entries = {entry.name: entry for entry in found if is_regular(entry)}
-            with suppress(FileNotFoundError):  # a file was sealed meanwhile
-                return stamp, {name: entries[name].stat() for name in files(entries)}
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)  # from here the way to each file is short
+        try:
+            for _ in range(_PATIENCE):
+                stamp = look(directory)
+                with os.scandir(fd) as found:
+                    entries = {entry.name: entry for entry in found if is_regular(entry)}
+                with suppress(FileNotFoundError):  # a file was sealed meanwhile
+                    return stamp, {name: entries[name].stat() for name in files(entries)}
+        finally:
+            os.close(fd)
     except OSError as error:
         raise LogError(f"cannot read the log in {directory}: {error.strerror}") from error
     raise LogError(f"cannot read the log in {directory}: its files do not stay", "run it again")
