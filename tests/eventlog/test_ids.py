@@ -67,6 +67,13 @@ def test_too_far_is_a_day_ahead_of_now_or_the_year_2100() -> None:
     assert ids.too_far("ffffffff-ffff-7fff-bfff-ffffffffffff", 1e15)
 
 
+def test_ids_of_a_time_on_are_those_that_do_not_sort_before_its_text() -> None:
+    for milliseconds in (1, 65_535, 65_536, 1_800_000_000_123):
+        begin = ids.begin_of(milliseconds / 1000)
+        assert made((milliseconds - 1) / 1000) < begin <= made(milliseconds / 1000)
+    assert ids.begin_of(-1.0) == ids.begin_of(0.0)
+
+
 def test_a_clock_beyond_2100_is_refused_with_words() -> None:
     with pytest.raises(LogError, match="2100"):
         minter(ids.END + 1).mint()
