@@ -136,19 +136,20 @@ def test_setting_up_that_fails_where_it_lands_is_no_fault_of_the_branch_and_hold
     assert [(test.verdict, test.code) for test in tests] == [("broken", 126)] * 2
     assert tests[0].output == "no network\nswarm: the setup command failed (exit code 3)"
     held = stage.events("queue.held")[0].data
-    assert held.reason.startswith("the setup command failed before the test command, 2 times in a row: true")
+    assert held.reason.startswith("the setup command failed, so no test was run, 2 times in a row: true")
     assert stage.row(issue)["attempts"] == 1
     (stage.root / "swarm.toml").write_text("")
     assert stage.start("--test", "true").code == 0
     assert stage.row(issue)["status"] == "done"
 
 
-def test_what_may_not_be_copied_where_it_lands_holds_the_queue_with_words(stage: Stage) -> None:
+def test_who_keeps_what_is_to_be_copied_from_that_is_rejected_with_words(stage: Stage) -> None:
     beside_git(stage)
     recipe(stage, 'copy = [".env"]')
     issue = stage.issue("Take it over", "git add -f .env; git commit -qm mine")
-    done = stage.start("--test", "true")
+    done = stage.start("--test", "true", "--max-retries", "0")
     assert done.code == 1
-    assert ".env is in git" in stage.events("queue.held")[0].data.reason
+    assert ".env is in git" in stage.events("merge.rejected", issue)[0].data.reason
+    assert not stage.events("queue.held")
     assert stage.row(issue)["attempts"] == 1
     assert stage.files() == {"a.txt"}
