@@ -21,8 +21,9 @@ help:
 demo: .venv/ready
 	@$(BIN)/python -P docs/demo.py
 
+# One worker a core, and no more than four: there is a real LiteLLM in each that needs one. Who runs dry takes over.
 test: .venv/ready
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 # Of the tests that check a part of a promise (tests/soak.py), all that there is to check.
 soak: .venv/ready
