@@ -90,6 +90,7 @@ def field(name: str, hint: Any) -> st.SearchStrategy[Any]:
     return st.sampled_from(pool if hint is not float else choices)
 
 
+@cache  # a strategy that is made anew for each draw costs more than the draw
 def facts(kind: type[Fact]) -> st.SearchStrategy[tuple[Fact, str, str]]:
     """(fact, source, subject)"""
     subjects = ISSUES
