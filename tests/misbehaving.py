@@ -5,9 +5,11 @@ Rule: they are real programs and do real harm; what they commit they note in `$O
 """
 
 import os
+import select
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +19,8 @@ from swarm.eventlog.files import Draft
 from swarm.eventlog.place import find
 from swarm.projections import Board, issues
 from swarm.world.node import open_log
+from swarm.world.processes import alive
+from swarm.world.runfolder import RunFolder
 
 from soak import amount
 from stage import SWARM, Stage
@@ -98,6 +102,7 @@ waiting = 0.1
 """So little patience is enough for the good ones, also where they are late: to be asked does them no harm."""
 PATIENT = ("agent.nudged", "agent.interrupted", "session.kill_requested")
 HOST_KB = 50_000
+LOOK = 0.1  # seconds between looks at the hosts, which end when they like
 SECRET = "sk-mischief-0123456789abcdef0123456789abcdef"  # nobody's
 
 
@@ -121,6 +126,7 @@ class Mischief:
         self.kinds: dict[str, Agent] = {}
         self.pair = ("left", "right")
         self.memory: dict[int, int] = {}
+        self.over: set[Path] = set()
         self.write({name: f"echo {name} > {name}.txt" for name in self.pair})  # each is green, both together are not
         self.open(kinds)
 
@@ -156,23 +162,24 @@ class Mischief:
 
     def watch(self, process: "subprocess.Popen[bytes]", seconds: float) -> int | None:
         """Until it ends, or for so long; its exit code then. Meanwhile the hosts are looked at."""
-        deadline = time.monotonic() + seconds
-        while process.poll() is None and time.monotonic() < deadline:
-            self.look()
-            time.sleep(0.1)
+        deadline, end = time.monotonic() + seconds, os.pidfd_open(process.pid)
+        try:
+            while not select.select([end], [], [], LOOK)[0] and time.monotonic() < deadline:
+                self.look()
+        finally:
+            os.close(end)
         return process.poll()
 
     def look(self) -> None:
-        """Take down the most memory that each host ever had."""
-        ours = f"{self.stage.root}/.git/swarm/runs/".encode()
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                if b"swarm.world.host" in words and any(word.startswith(ours) for word in words):
-                    status = Path(f"/proc/{pid}/status").read_text()
-                    self.memory[int(pid)] = int(status.partition("VmHWM:")[2].split()[0])
-            except (OSError, IndexError):
-                continue
+        """Take down the most memory that each host ever had, of those that are there."""
+        for folder in {*(self.stage.root / ".git/swarm/runs").glob("*")} - self.over:
+            with suppress(OSError, IndexError):  # the folder or the host is just going
+                host = RunFolder(str(folder)).owner()
+                if host and alive(host):
+                    status = Path(f"/proc/{host.pid}/status").read_text()
+                    self.memory[host.pid] = int(status.partition("VmHWM:")[2].split()[0])
+                elif host:
+                    self.over.add(folder)
 
     # --- what must hold ---
 
@@ -292,7 +299,7 @@ class Mischief:
             assert {*map(tuple, way.values())} == ({steps} if name in self.names() else set()), name
 
     def check_processes(self) -> None:
-        until(lambda: not self.stage.running(), 5, "no process to be left")
+        until(lambda: not self.stage.running(), what="no process to be left")
         assert self.sleepers() == []
         assert self.memory
         print(f"{len(self.memory)} hosts looked at, {max(self.memory.values())} kB at most")
