@@ -99,7 +99,7 @@ class Rig:
         """Fails if anything still runs, and ends it."""
         self.log.close()
         try:
-            until(lambda: not self.running(), seconds=5, what="all processes to be gone")
+            until(lambda: not self.running(), what="all processes to be gone")
         finally:
             processes.end(self.running)
 

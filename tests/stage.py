@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from swarm.eventlog.fact import Event
 from swarm.eventlog.tail import read_all
 
-from waiting import until
+from waiting import PATIENCE, until
 
 SWARM = str(Path(sys.executable).with_name("swarm"))
 
@@ -32,14 +32,14 @@ class Stage:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def swarm(self, *args: str, cwd: Path | None = None, stdin: str = "", **env: str) -> Result:
-        """Run `swarm`; fails the test if it does not end within a minute."""
+        """Run `swarm`; fails the test if it does not end within three minutes."""
         done = subprocess.run(
             [SWARM, *args],
             cwd=cwd or self.root,
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=3 * PATIENCE,
             env={**os.environ, **env},
         )
         return Result(done.returncode, done.stdout, done.stderr)
@@ -73,14 +73,14 @@ class Stage:
                 process.kill()
             process.wait()
         self.swarm("stop", "--now")
-        until(lambda: not self.running(), 10, "every session of the test to end")
+        until(lambda: not self.running(), what="every session of the test to end")
 
     def events(self, kind: str = "", about: str = "") -> list[Event[Any]]:
         """The events of that type, about that issue, in order."""
         found = read_all(str(self.log)) if self.log.exists() else []
         return [e for e in found if (not kind or e.type == kind) and (not about or e.subject == about)]
 
-    def wait_for(self, kind: str, count: int = 1, seconds: float = 20.0) -> list[Event[Any]]:
+    def wait_for(self, kind: str, count: int = 1, seconds: float = PATIENCE) -> list[Event[Any]]:
         """Wait until there are so many events of that type."""
         return until(lambda: len(self.events(kind)) >= count and self.events(kind), seconds, f"{count} x {kind}")
 

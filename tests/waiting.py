@@ -1,4 +1,7 @@
-"""Waiting without sleeping blind: poll a condition until a deadline."""
+"""Waiting without sleeping blind: poll a condition until a deadline.
+
+Rule: only what fails waits as long as this, so it is long enough for a machine that has much else to do.
+"""
 
 import time
 from collections.abc import Callable
@@ -6,8 +9,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PATIENCE = 60.0
+"""Seconds."""
 
-def until(condition: Callable[[], T], seconds: float = 20.0, what: str = "") -> T:
+
+def until(condition: Callable[[], T], seconds: float = PATIENCE, what: str = "") -> T:
     """The first truthy value of `condition()`; raises AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:

@@ -152,7 +152,7 @@ def test_a_dead_process_that_was_not_reaped_is_gone_too(swarm: Any, home: Home, 
     program = sleeper()
     runs(home, program, program)
     program.kill()
-    until(lambda: row(swarm)["state"] == "gone", seconds=5)
+    until(lambda: row(swarm)["state"] == "gone")
 
 
 def test_another_process_with_the_same_pid_is_not_the_agent(swarm: Any, home: Home, assigned: str) -> None:

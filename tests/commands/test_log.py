@@ -212,7 +212,7 @@ def test_follow_goes_on_with_what_comes_until_it_is_interrupted(home: Home, tmp_
     try:
         until(lambda: b"before" in output.read_bytes(), what="the log so far")
         home.append("human", [("sw-fff7", IssueOpened(title="after"))])
-        until(lambda: b"after" in output.read_bytes(), seconds=5, what="what came after")
+        until(lambda: b"after" in output.read_bytes(), what="what came after")
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=10)
     finally:

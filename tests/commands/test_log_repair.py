@@ -150,7 +150,7 @@ def test_a_real_run_with_failures_letters_and_kills_leaves_a_whole_log(stage: St
     test = ("--test", "test -f a.txt", "--max-agents", "2", "--max-retries", "1")
     for goal in (12, 30):
         process = stage.background("--until-idle", *test)
-        until(lambda: len(stage.events()) >= goal or process.poll() is not None, 30)  # noqa: B023
+        until(lambda: len(stage.events()) >= goal or process.poll() is not None)  # noqa: B023
         process.kill()
         process.wait()
         assert whole(stage) == ([], [])

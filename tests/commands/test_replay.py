@@ -35,6 +35,7 @@ from swarm.mailbox.changes import changes, shot
 from swarm.mailbox.screen import screen
 
 from given import History, id_of
+from waiting import PATIENCE
 
 KEYS = {"at", "index", "issues", "agents", "mail", "merges", "costs"}
 
@@ -234,7 +235,7 @@ def test_on_a_terminal_the_board_is_drawn_and_fits_in(history: History, home: Ho
         pass  # what Linux gives at the end of a terminal
     finally:
         os.close(master)
-    assert done.wait(20) == 0
+    assert done.wait(PATIENCE) == 0
     last = text.decode().split("\x1b[H")[-1].replace("\x1b[K", "").split("\x1b[J")[0].splitlines()
     lines = [line for line in last if line]
     assert len(lines) == 5
@@ -250,7 +251,7 @@ def test_an_interrupt_while_it_waits_ends_it_with_130(history: History) -> None:
     with playing.stdout as out:
         assert b"Add a parser" in out.readline()  # and the next event is due in hours
         playing.send_signal(signal.SIGINT)
-        assert playing.wait(20) == 130
+        assert playing.wait(PATIENCE) == 130
         assert out.read() == b""
 
 

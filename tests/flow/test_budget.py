@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stage import Stage
-from waiting import until
+from waiting import PATIENCE, until
 
 HALF = "echo half > half.txt; touch \"$SWARM_LOG/../half\"; trap '' TERM; while :; do sleep 0.1; done"
 
@@ -33,7 +33,7 @@ def test_an_agent_over_the_budget_is_ended_its_work_kept_and_its_issue_left_open
     until(lambda: (stage.root / ".swarm/costs/current_spend").read_text() == "4.500000\n")
     assert stage.swarm("budget").code == 0
     spend(stage, f"{issue}-1", 0.75)
-    assert started.wait(40) == 1
+    assert started.wait(PATIENCE) == 1
     assert stage.git("show", f"refs/swarm/wip/builder-1/{issue}-1:half.txt") == "half"
     assert (stage.root / ".swarm/worktrees" / f"{issue}-1").exists(), "what did not land stays for a look"
     assert stage.git("status", "--porcelain", "--", ".swarm") == ""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stage import SWARM, Stage
-from waiting import until
+from waiting import PATIENCE, until
 
 
 def test_a_change_that_fails_the_tests_does_not_land_is_tried_again_and_then_blocks(stage: Stage) -> None:
@@ -105,7 +105,7 @@ def test_while_the_queue_is_held_agents_at_work_go_on_and_nothing_new_is_begun(s
     assert stage.wait_for("queue.held")[0].data.issue == first
     third = stage.issue("Write d", "echo d > d.txt")
     wait.touch()
-    assert process.wait(20) == 1
+    assert process.wait(PATIENCE) == 1
     assert {event.subject for event in stage.events("work.secured")} == {first, second}
     assert stage.row(third)["status"] == "open"
     assert not stage.events("work.rejected")
@@ -157,7 +157,7 @@ def test_a_hanging_agent_is_ended_with_its_work_secured_by_stop_now_and_its_issu
     stage.wait_for("session.started")
     until(lambda: list((stage.root / ".swarm/worktrees").glob("*/half.txt")), what="the agent's file")
     assert stage.swarm("stop", "--now").code == 0
-    assert started.wait(20) == 0
+    assert started.wait(PATIENCE) == 0
     assert not stage.running()
     assert stage.git("show", f"refs/swarm/wip/builder-1/{issue}-1:half.txt") == "half"
     row = stage.row(issue)
@@ -171,7 +171,7 @@ def test_agent_kill_ends_the_agent_and_holds_the_issue_for_the_person(stage: Sta
     stage.wait_for("session.started")
     done = stage.swarm("agent", "kill", "builder-1")
     assert done.code == 0, done.err
-    assert started.wait(20) == 1
+    assert started.wait(PATIENCE) == 1
     assert not stage.running()
     assert stage.row(issue)["status"] == "blocked"
 
@@ -181,7 +181,7 @@ def test_an_issue_closed_by_a_person_meanwhile_is_called_off_and_does_not_land(s
     started = stage.background("--until-idle")
     stage.wait_for("session.started")
     assert stage.swarm("issue", "close", issue, "--reason", "not needed").code == 0
-    assert started.wait(20) == 0
+    assert started.wait(PATIENCE) == 0
     assert stage.files() == {"a.txt"}
     assert stage.row(issue)["status"] == "done"
     assert stage.events("attempt.cancelled")

@@ -5,7 +5,7 @@ from pathlib import Path
 from swarm.eventlog.fact import Event
 
 from stage import Stage
-from waiting import until
+from waiting import PATIENCE, until
 
 HOME = 'cd "$(git rev-parse --git-common-dir)/.."'
 """An agent leaves its worktree for the person's checkout."""
@@ -73,7 +73,7 @@ def test_a_person_who_works_meanwhile_holds_nobody_up(stage: Stage) -> None:
     (stage.root / "notes.txt").write_text("mine\n")
     stage.git("commit", "-q", "--allow-empty", "-m", "mine too")
     (stage.root / ".swarm/worktrees/go").touch()
-    assert started.wait(20) == 0
+    assert started.wait(PATIENCE) == 0
     (leak,) = leaks(stage, issue)
     assert leak.data.evidence == ""  # type: ignore[attr-defined]
     assert "main got" in leak.data.what  # type: ignore[attr-defined]
@@ -86,9 +86,9 @@ def test_what_the_swarm_lands_meanwhile_is_no_leak(stage: Stage) -> None:
         stage.issue(f"Quick {number}", f"echo {number} > {number}.txt")
     slow = stage.issue("Slow", "echo b > b.txt; until test -e ../go; do sleep 0.05; done", "--priority", "1")
     started = stage.background("--until-idle", "--max-agents", "2")
-    stage.wait_for("merge.landed", 4, 40)
+    stage.wait_for("merge.landed", 4)
     (stage.root / ".swarm/worktrees/go").touch()
-    assert started.wait(20) == 0
+    assert started.wait(PATIENCE) == 0
     assert stage.row(slow)["status"] == "done"
     assert not stage.events("leak.detected")
     assert len(stage.events("checkout.seen")) == 5

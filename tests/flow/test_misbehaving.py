@@ -19,7 +19,7 @@ def test_whatever_agents_do_nothing_is_lost_left_or_broken(stage: Stage) -> None
     kinds = [*BAD * amount(2, 11), *[GOOD] * amount(8, 31), BREAKS, BREAKS]
     mischief = Mischief(stage, kinds)
     process = mischief.start()
-    assert mischief.watch(process, amount(150, 1200)) == 1, mischief.said()
+    assert mischief.watch(process, amount(300, 1200)) == 1, mischief.said()
     mischief.check()
     assert max(len(event.data.members) for event in stage.events("batch.formed")) > 1
 
@@ -35,18 +35,18 @@ def test_the_same_with_a_swarm_that_is_killed_every_few_seconds(stage: Stage) ->
         process.kill()
         process.wait()
     process = mischief.start("--max-retries", "0")
-    assert mischief.watch(process, amount(120, 1200)) == 1, mischief.said()
+    assert mischief.watch(process, amount(300, 1200)) == 1, mischief.said()
     mischief.check()
 
 
 def test_tests_that_are_missing_hold_the_queue_and_once_they_are_there_all_lands(stage: Stage) -> None:
     """Pain 12: whatever such a command says, it has not judged."""
     mischief = Mischief(stage, [GOOD] * 4, test="./no-gate.sh")
-    assert mischief.watch(mischief.start(), 60) == 1, mischief.said()
+    assert mischief.watch(mischief.start(), 300) == 1, mischief.said()
     assert stage.events("queue.held")
     assert not stage.events("merge.landed")
     assert not stage.events("attempt.retried")
     assert "the merge queue is held" in mischief.said()
     mischief.settings()
-    assert mischief.watch(mischief.start(), 60) == 1, mischief.said()
+    assert mischief.watch(mischief.start(), 300) == 1, mischief.said()
     mischief.check()

@@ -10,7 +10,7 @@ import pytest
 from swarm.eventlog.ids import time_of
 
 from stage import Stage
-from waiting import until
+from waiting import PATIENCE, until
 
 REFUSED = 'echo "Claude AI usage limit reached, resets in 2 s"; exit 1'
 
@@ -35,7 +35,7 @@ def test_a_refusal_stops_all_dispatches_one_tries_and_all_land_with_no_retry_cou
     stage.wait_for("quota.probed")
     stage.wait_for("quota.exhausted", 4)  # who tried was refused too
     provide(stage)
-    assert run.wait(60) == 0
+    assert run.wait(PATIENCE) == 0
     assert stage.files() == {"a.txt", *(f"{n}.txt" for n in range(10))}
     assert {stage.row(issue)["status"] for issue in made} == {"done"}
     assert not stage.events("attempt.retried")
@@ -64,7 +64,7 @@ def test_what_waits_says_why_and_the_run_does_not_end_meanwhile(stage: Stage) ->
     assert f"waits: {waits}" in stage.swarm("issue", "list").out
     assert run.poll() is None
     assert stage.swarm("stop", "--now").code == 0
-    assert run.wait(20) == 1
+    assert run.wait(PATIENCE) == 1
     assert len(stage.events("issue.assigned")) == 1
 
 
@@ -110,7 +110,7 @@ def test_nothing_is_begun_on_a_machine_without_room(stage: Stage, limits: str, w
     assert "100000000.00 GB wanted" in stage.swarm("status").out
     assert run.poll() is None
     assert stage.swarm("stop").code == 0
-    run.wait(20)
+    run.wait(PATIENCE)
     assert not stage.events("issue.assigned")
     assert len(stage.events("admission.closed")) == 1
     settings(stage, "")

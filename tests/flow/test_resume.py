@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from stage import Stage
-from waiting import until
+from waiting import PATIENCE, until
 
 
 def kill(process: "subprocess.Popen[bytes]") -> None:
@@ -50,7 +50,7 @@ def test_killed_again_and_again_the_run_still_ends_as_if_nothing_had_happened(st
     for _ in range(5):
         process = stage.background("--until-idle", "--max-agents", "2", "--test", "test -f a.txt")
         goal = len(stage.events()) + chance.randint(1, 25)
-        until(lambda: len(stage.events()) >= goal or process.poll() is not None, 30)  # noqa: B023
+        until(lambda: len(stage.events()) >= goal or process.poll() is not None)  # noqa: B023
         kill(process)
     done = stage.start("--max-agents", "2", "--test", "test -f a.txt")
     assert done.code == 0, done.out + done.err
@@ -87,7 +87,7 @@ def test_an_agent_whose_host_was_killed_is_lost_and_its_issue_tried_again(stage:
     process = stage.background("--until-idle")
     started = stage.wait_for("session.started")[0].data
     os.kill(started.host_pid, signal.SIGKILL)
-    assert process.wait(40) == 0
+    assert process.wait(PATIENCE) == 0
     assert stage.events("session.lost")
     assert stage.row(issue)["attempts"] == 2
     assert "b.txt" in stage.files()
@@ -102,7 +102,7 @@ def test_a_second_swarm_on_the_same_repository_says_who_runs(stage: Stage) -> No
     assert f"pid {process.pid}" in second.err
     assert stage.json("status")["running"] is True
     assert stage.swarm("stop", "--now").code == 0
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE) == 0
     assert stage.json("status")["running"] is False
 
 
@@ -124,5 +124,5 @@ def test_interrupted_the_swarm_says_so_and_exits_130(stage: Stage) -> None:
     process = stage.background()
     stage.wait_for("session.started")
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
+    assert process.wait(PATIENCE) == 130
     assert stage.events("run.stopped")[-1].data.code == 130

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from stage import Stage
-from waiting import until
+from waiting import PATIENCE, until
 
-PATIENCE = "[patience]\nnudge = 0.01\ninterrupt = 0.01\nkill = 0.01\n"  # minutes
+LITTLE = "[patience]\nnudge = 0.01\ninterrupt = 0.01\nkill = 0.01\n"  # minutes
 
 
 @pytest.fixture
 def hasty(stage: Stage) -> Stage:
     """A swarm with little patience."""
-    (stage.root / "swarm.toml").write_text(PATIENCE)
+    (stage.root / "swarm.toml").write_text(LITTLE)
     return stage
 
 
@@ -73,7 +73,7 @@ def test_pains_7_an_agent_that_waits_for_a_person_is_left_alone(hasty: Stage) ->
     def held() -> Any:
         return [event for event in hasty.events("issue.held") if event.subject == other]
 
-    until(held, 30, "the silent one to be held, while the other waits")
+    until(held, what="the silent one to be held, while the other waits")
     assert way(hasty, issue, 1) == []
     state = {row["issue"]: row["state"] for row in hasty.json("agent", "list")}
     assert state[issue] == "waiting_input"
@@ -82,7 +82,7 @@ def test_pains_7_an_agent_that_waits_for_a_person_is_left_alone(hasty: Stage) ->
     assert (shown["process"], shown["printed"]) == ("runs", len("swarm: waiting for input\n"))
     assert shown["logged"]
     gate.write_text("go on")
-    assert started.wait(30) == 1
+    assert started.wait(PATIENCE) == 1
     assert hasty.row(issue)["status"] == "done"
     assert "b.txt" in hasty.files()
 

@@ -12,7 +12,7 @@ from swarm.eventlog.events import LeaseAcquired, LeaseReleased, MergeLanded
 import repository
 from clones import REF, plain
 from stage import Stage
-from waiting import until
+from waiting import PATIENCE, until
 
 SHARED = """
 [sync]
@@ -150,7 +150,7 @@ def test_an_agent_of_another_clone_is_shown_as_that_clones_and_not_as_gone(pair:
     issue = pair.near.issue("Take long", "sleep 60; echo x > x.txt")
     pair.near.background()
     pair.near.wait_for("session.started")
-    until(lambda: far.swarm("sync").code == 0 and far.events("session.started"), 20, "the other's session")
+    until(lambda: far.swarm("sync").code == 0 and far.events("session.started"), what="the other's session")
     (row,) = far.json("agent", "list")
     assert (row["state"], row["issue"]) == ("working", issue)
     assert node(pair.near) in row["note"]
@@ -167,7 +167,7 @@ def test_two_clones_at_once_do_each_issue_once(pair: Pair, far: Stage) -> None:
     assert pair.near.swarm("sync").code == 0
     assert far.swarm("sync").code == 0
     runs = [stage.background("--until-idle", "--max-agents", "2") for stage in (pair.near, far)]
-    assert [run.wait(120) for run in runs] == [0, 0]
+    assert [run.wait(PATIENCE) for run in runs] == [0, 0]
     for stage in (pair.near, far, pair.near):
         assert stage.swarm("sync").code == 0
     events = pair.near.events()
@@ -195,15 +195,15 @@ def test_offline_only_what_is_held_is_begun_and_a_person_is_told(pair: Pair) -> 
     second = pair.near.issue("Begin too", "echo 2 > 2.txt")
     (pair.near.root / "go").touch()
     pair.near.wait_for("merge.landed")
-    until(lambda: pair.near.row(first)["status"] == "done", 20, "what was held to land")
-    letters = until(lambda: pair.near.events("mail.sent"), 20, "a word to the person")
+    until(lambda: pair.near.row(first)["status"] == "done", what="what was held to land")
+    letters = until(lambda: pair.near.events("mail.sent"), what="a word to the person")
     assert len(letters) == 1
     assert "cannot reach origin" in letters[0].data.body
     assert not pair.near.events("issue.assigned", second)
     pair.bare.with_name("away").rename(pair.bare)
-    until(lambda: pair.near.row(second)["status"] == "done", 30, "the rest to be done")
+    until(lambda: pair.near.row(second)["status"] == "done", what="the rest to be done")
     assert pair.near.swarm("stop").code == 0
-    run.wait(20)
+    run.wait(PATIENCE)
 
 
 def test_a_run_that_stops_gives_up_what_it_did_not_begin(pair: Pair, far: Stage) -> None:
@@ -212,7 +212,7 @@ def test_a_run_that_stops_gives_up_what_it_did_not_begin(pair: Pair, far: Stage)
     pair.near.wait_for("session.started")
     other = pair.near.issue("Held back", "true")
     assert pair.near.swarm("stop").code == 0
-    run.wait(20)
+    run.wait(PATIENCE)
     held = {e.subject for e in pair.near.events() if isinstance(e.data, LeaseAcquired)}
     given_up = {e.subject for e in pair.near.events() if isinstance(e.data, LeaseReleased)}
     begun = {e.subject for e in pair.near.events("issue.assigned")}

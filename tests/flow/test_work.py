@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stage import Stage
-from waiting import until
+from waiting import PATIENCE, until
 
 COMMIT = (
     'git add -A; git commit -qm "$SWARM_SESSION"; git rev-parse HEAD >> "$(git rev-parse --git-common-dir)/../../made"'
@@ -161,7 +161,7 @@ def test_clean_does_not_meddle_with_a_running_swarm(stage: Stage) -> None:
 
 def test_what_failed_goes_by_itself_after_a_while(stage: Stage, failed: str) -> None:
     (stage.root / "swarm.toml").write_text('[workspace]\nkeep_failed = "1s"\n')
-    until(lambda: stage.start().code == 1 and stage.events("worktree.removed"), 20, "the collector")
+    until(lambda: stage.start().code == 1 and stage.events("worktree.removed"), what="the collector")
     assert not (stage.root / ".swarm/worktrees" / f"{failed}-1").exists()
 
 
@@ -175,7 +175,7 @@ def test_a_conflict_is_resolved_by_an_agent_and_says_what_was_dropped(stage: Sta
     (stage.root / "a.txt").write_text("theirs\n")
     stage.git("commit", "-qam", "theirs")
     (stage.root / ".swarm/worktrees/go").touch()
-    assert started.wait(40) == 0
+    assert started.wait(PATIENCE) == 0
     (resolved,) = stage.events("conflict.resolved", issue)
     assert resolved.data.dropped == ["a.txt: theirs", "a.txt: also"]
     assert stage.git("show", "main:a.txt") == "mine"
@@ -191,7 +191,7 @@ def test_marks_that_are_left_do_not_land(stage: Stage) -> None:
     (stage.root / "a.txt").write_text("theirs\n")
     stage.git("commit", "-qam", "theirs")
     (stage.root / ".swarm/worktrees/go").touch()
-    assert started.wait(40) == 1
+    assert started.wait(PATIENCE) == 1
     assert "conflict marks are left in a.txt" in stage.events("work.rejected", issue)[-1].data.reason
     assert stage.git("show", "main:a.txt") == "theirs"
     assert "b.txt" in stage.files(stage.json("work", "list")[-1]["ref"])

@@ -83,7 +83,7 @@ def test_two_worktrees_at_work_have_ports_of_their_own(stage: Stage) -> None:
     assert first >= 20_000
     assert second >= first + 10
     (stage.root / "go").write_text("")
-    until(lambda: started.poll() is not None, 30, "the swarm to be done")
+    until(lambda: started.poll() is not None, what="the swarm to be done")
     for event in prepared:
         port = event.data.port
         assert stage.git("show", f"main:{event.subject}.txt") == f"{port} {port + 9}"
