@@ -36,9 +36,18 @@ def check_once(stage: Stage, issues: list[str]) -> None:
         assert landed[newer].data.base == older
 
 
-def script(stage: Stage, name: str, pause: float = 0.3) -> str:
+def script(stage: Stage, name: str, pause: str = "sleep 0.3") -> str:
     """An agent that says that it ran, takes its time, and writes one file."""
-    return f'echo "$SWARM_SESSION" >> {stage.root.parent}/ran; sleep {pause}; echo {name} > {name}.txt'
+    return f'echo "$SWARM_SESSION" >> {stage.root.parent}/ran; {pause}; echo {name} > {name}.txt'
+
+
+def held_up(stage: Stage) -> str:
+    """An agent that takes its time until it is told to `go_on`."""
+    return script(stage, "b", f"until test -e {stage.root.parent}/go; do sleep 0.05; done")
+
+
+def go_on(stage: Stage) -> None:
+    (stage.root.parent / "go").touch()
 
 
 @pytest.mark.slow
@@ -59,19 +68,21 @@ def test_killed_again_and_again_the_run_still_ends_as_if_nothing_had_happened(st
 
 
 def test_agents_outlive_the_swarm_and_are_taken_over(stage: Stage) -> None:
-    issue = stage.issue("Slow", script(stage, "b", pause=1.5))
+    issue = stage.issue("Slow", held_up(stage))
     process = stage.background()
     host = stage.wait_for("session.started")[0].data
     kill(process)
     assert os.path.exists(f"/proc/{host.pid}")
-    done = stage.start()
-    assert done.code == 0, done.out
+    again = stage.background("--until-idle")
+    stage.wait_for("run.started", 2)
+    go_on(stage)
+    assert again.wait(PATIENCE) == 0
     check_once(stage, [issue])
     assert stage.events("session.exited")[0].data.code == 0
 
 
 def test_an_agent_that_ends_while_no_swarm_runs_is_known_by_its_own_host(stage: Stage) -> None:
-    stage.issue("Short", script(stage, "b", pause=0.5))
+    stage.issue("Short", script(stage, "b", "sleep 0.5"))
     process = stage.background()
     stage.wait_for("session.started")
     kill(process)
@@ -83,10 +94,11 @@ def test_an_agent_that_ends_while_no_swarm_runs_is_known_by_its_own_host(stage: 
 
 def test_an_agent_whose_host_was_killed_is_lost_and_its_issue_tried_again(stage: Stage) -> None:
     """Pain 8: dead is seen from the process itself."""
-    issue = stage.issue("Slow", script(stage, "b", pause=1.0))
+    issue = stage.issue("Slow", held_up(stage))
     process = stage.background("--until-idle")
     started = stage.wait_for("session.started")[0].data
     os.kill(started.host_pid, signal.SIGKILL)
+    go_on(stage)
     assert process.wait(PATIENCE) == 0
     assert stage.events("session.lost")
     assert stage.row(issue)["attempts"] == 2
@@ -107,13 +119,14 @@ def test_a_second_swarm_on_the_same_repository_says_who_runs(stage: Stage) -> No
 
 
 def test_stop_leaves_agents_at_work_and_start_takes_them_over(stage: Stage) -> None:
-    stage.issue("Slow", script(stage, "b", pause=2.0))
+    stage.issue("Slow", held_up(stage))
     detached = stage.swarm("start", "--detach")
     assert detached.code == 0, detached.err
     stage.wait_for("session.started")
     stopped = stage.swarm("stop")
     assert stopped.code == 0
     assert "1 sessions work on" in stopped.out
+    go_on(stage)
     assert stage.start().code == 0
     assert "b.txt" in stage.files()
     assert len(stage.events("session.started")) == 1

@@ -8,7 +8,7 @@ import pytest
 from stage import Stage
 from waiting import PATIENCE, until
 
-LITTLE = "[patience]\nnudge = 0.01\ninterrupt = 0.01\nkill = 0.01\n"  # minutes
+LITTLE = "[patience]\nnudge = 0.01\ninterrupt = 0.03\nkill = 0.01\n"  # minutes; the good ones end before an interrupt
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_what_failed_is_tried_again_after_its_pause_and_a_swarm_until_idle_waits
     second = stage.events("issue.assigned", issue)[1]
     assert retried.data.after > retried.now + 2.4
     assert second.now >= retried.data.after
-    assert second.now < retried.data.after + 5
+    assert second.now < retried.data.after + 20
     assert stage.swarm("replay", "--verify").code == 0
 
 
