@@ -75,7 +75,7 @@ def scripted_model(folder: Path) -> Iterator[int]:
     """The scripted model's port, while it runs."""
     argv = [sys.executable, "-B", str(HERE / "scripted_model.py")]
     with running(argv, folder / "model.log", dict(os.environ), folder) as process:
-        yield json.loads(first_line(process, folder / "model.log", 20))["listening"]
+        yield json.loads(first_line(process, folder / "model.log", 60))["listening"]
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def litellm_proxy(folder: Path, upstream_port: int, spend_log: Path) -> Iterator
     }
     argv = [litellm, "--config", str(DOCS / "litellm.yaml"), "--host", "127.0.0.1", "--port", str(port)]
     with running(argv, folder / "litellm.log", env, folder) as process:
-        ready(process, f"http://127.0.0.1:{port}/health/readiness", folder / "litellm.log", 90)
+        ready(process, f"http://127.0.0.1:{port}/health/readiness", folder / "litellm.log", 300)
         yield f"http://127.0.0.1:{port}"
 
 

@@ -167,7 +167,7 @@ def test_two_clones_at_once_do_each_issue_once(pair: Pair, far: Stage) -> None:
     assert pair.near.swarm("sync").code == 0
     assert far.swarm("sync").code == 0
     runs = [stage.background("--until-idle", "--max-agents", "2") for stage in (pair.near, far)]
-    assert [run.wait(PATIENCE) for run in runs] == [0, 0]
+    assert [run.wait(3 * PATIENCE) for run in runs] == [0, 0]
     for stage in (pair.near, far, pair.near):
         assert stage.swarm("sync").code == 0
     events = pair.near.events()

@@ -51,7 +51,7 @@ def run(task: Task, *steps: Step, **changes: str) -> tuple[pi.Events, int, Outco
         Path(path).write_text(text)
     env = {"HOME": os.environ["HOME"], "PATH": tools().path, **launch.env}
     done = subprocess.run(
-        launch.argv, input=launch.stdin.encode(), cwd=task.worktree, env=env, capture_output=True, timeout=60
+        launch.argv, input=launch.stdin.encode(), cwd=task.worktree, env=env, capture_output=True, timeout=180
     )
     reader = pi.reader()
     for line in done.stdout.splitlines():
