@@ -2,7 +2,7 @@
 nobody.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 
 import msgspec
 
@@ -61,8 +61,12 @@ TOLD = ("reason", "error", "detail", "output", "why", "body")
 """Fields of facts in which the words of other programs may stand."""
 
 
-def redacted(said: Said, redact: Callable[[str], str]) -> Said:
-    """The same, with nothing secret in its words."""
+def redacted(said: Iterable[Said], redact: Callable[[str], str]) -> list[Said]:
+    """The same, with nothing secret in their words: what git and others print may name it."""
+    return [_redacted(one, redact) for one in said]
+
+
+def _redacted(said: Said, redact: Callable[[str], str]) -> Said:
     texts = {name: getattr(said.fact, name, "") for name in TOLD}
     changes = {name: clean for name, text in texts.items() if text and (clean := redact(text)) != text}
     return msgspec.structs.replace(said, fact=msgspec.structs.replace(said.fact, **changes)) if changes else said

@@ -2,9 +2,9 @@
 
 Rule: only an exit code that a test can give is a verdict. A command that is missing (127), cannot be run (126), timed
 out, was killed or lost, went over a limit, or ran no test at all (`runtimes/runners.py`) has not judged: that is
-`broken`, never a pass and not yet the branch's fault. It is tried once more; then it is run without the branch's work, on
-what that stands on (a control). If it can judge there, the work has broken it, and goes the way of what fails; else the
-queue is held, until a person has mended it.
+`broken`, never a pass and not yet the branch's fault. It is tried once more; then it is run without the branch's work,
+on what that stands on (a control). If it can judge there, the work has broken it, and goes the way of what fails; else
+the queue is held, until a person has mended it.
 """
 
 from collections.abc import Iterator

@@ -140,13 +140,9 @@ class Shell(pykka.ThreadingActor):
             self._desk.put_off(command, self._now(), command.patience(self._hands))
             return
         try:
-            self._tell(said)
+            self._ledger.say(self._actor.NAME, redacted(said, self._hands.redact))
         except FactError as error:  # what came of it cannot be said (too long): that is this attempt's trouble alone
-            self._tell(self._actor.refused(command, error))
-
-    def _tell(self, said: list[Said]) -> None:
-        """What git and others print may name what is secret."""
-        self._ledger.say(self._actor.NAME, [redacted(one, self._hands.redact) for one in said])
+            self._ledger.say(self._actor.NAME, redacted(self._actor.refused(command, error), self._hands.redact))
 
     def on_stop(self) -> None:
         """Wait for what is being done; leave what is not begun to the next run."""
