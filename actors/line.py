@@ -1,7 +1,14 @@
 """The line of open batches: what stands in it no longer, what is to join it, and the next step of each.
 
-Rule: pure. Only the first of the line may land, be called red, or be parted; what was built on one that failed is built
-anew. Changes of the line come before steps: who acts, acts on a line that stands.
+Rule: pure. Only what stands on the target itself may land, be called red, or be parted, and only the head of the line
+lands; what was built on one that failed is built anew. Changes of the line come before steps: who acts, acts on a line
+that stands.
+
+Where batches are tested side by side, each is on top of the one before while all goes well: all may land as they are.
+Once something failed, what was on top of it tells nothing. So then what is new and what is suspect is tested beside the
+line, each batch on the target alone. Who passes there lands, or, when another landed first, is known to be good, and
+lands with all others that are; who fails is tested in parts. The head is never one that is overtaken by others: so
+something always comes to land, however many are being tested.
 """
 
 from collections.abc import Iterator
@@ -21,7 +28,7 @@ from ..eventlog.events import (
 from ..eventlog.ids import time_of
 from ..projections import Board, agents, batches, happened, issues, merges, runs
 from ..world import Branch
-from . import gates, queue, stacks, validation
+from . import gates, queue, records, stacks, validation
 from .command import Command, Decide
 from .landing import Find, JudgeControl, JudgeTest, Land, Landing, Predict, Stack
 from .validation import Start
@@ -31,20 +38,23 @@ PREDICTED = 4
 
 
 class Line:
-    """One look at it: `waiting` are our attempts that have not landed nor ended, `line` the open batches, each
-    on top of the one before, without those that only a person's checkout keeps from landing (`aside`): what is to be
-    tested anew, since the settings changed, is none of those.
+    """One look at it: `waiting` are our attempts that have not landed nor ended, `line` the open batches, without those
+    that only a person's checkout keeps from landing (`aside`): what is to be tested anew, since the settings changed,
+    is none of those. `head` is the one of the line that is to land next.
     """
 
     def __init__(self, board: Board, settings: RunStarted, now: float) -> None:
         self.board, self.settings, self.now = board, settings, now
         self.state, self.known = board[batches.State], board[merges.State].all
+        self.seen, self.tip = self.state.tip()
         self.run = board[runs.State].current
         self.waiting = queue.attempts(board)
         self.open = self.state.open()
         self.outlooks = {one.id: stacks.outlook(board, settings, one) for one in self.open if one.stacked}
         self.aside = [one for one in self.open if self._is_aside(one)]
         self.line = [one for one in self.open if one not in self.aside]
+        self.wide, self.known_of = settings.merge.parallel > 1, records.known(board, settings)
+        self.head = self._head()
 
     # --- what no longer stands ---
 
@@ -85,7 +95,7 @@ class Line:
         if landed and stacked:
             said = BatchDissolved("landed", stacked.commit)
             return (said, max(happened(merge.latest, MergeLanded) for merge in landed)) if not left else None
-        formed, cause = batch.formed, self._cause(batch)
+        cause = self._cause(batch)
         gone = [member for member in batch.members if member not in left]
         if gone:
             latest = [self.known[member].latest for member in gone if member in self.known]
@@ -96,24 +106,36 @@ class Line:
         for issue, attempt in left:
             if not queue.may_land(self.board, self.settings, self.waiting[issue, attempt], self.now)[0]:
                 return BatchDissolved(f"{issue} may not land now"), cause
-        before = self.state.all.get(formed.after) if formed and formed.after else None
-        if formed and formed.after and not (before and (before.open or before.landed)):
-            ended = happened(before.latest, BatchDissolved) if before else cause
-            return BatchDissolved(f"{formed.after} did not land"), ended
-        if before in self.aside:
-            return BatchDissolved(f"git would not let {formed.after if formed else ''} land yet"), cause
+        if below := self._below(batch):
+            return below
         if stacked and self._is_first(batch):
-            seen, tip = self.state.tip()
             if not left:
                 return BatchDissolved("nothing of it merges"), cause
-            if tip != stacked.base and seen > happened(batch.latest, BatchStacked):
-                return BatchDissolved("the target moved"), seen
+            if not self._stands(batch) and not self._tells(batch):
+                return BatchDissolved("the target moved"), self.seen
+        return None
+
+    def _below(self, batch: batches.Batch) -> tuple[BatchDissolved, str] | None:
+        """Why it is not to stand on the batch that it is on top of; None if it may, or is on none."""
+        if batch.formed is None or not batch.formed.after:
+            return None
+        name, before = batch.formed.after, self.state.all.get(batch.formed.after)
+        if not (before and (before.open or before.landed)):
+            ended = happened(before.latest, BatchDissolved) if before else self._cause(batch)
+            return BatchDissolved(f"{name} did not land"), ended
+        if before in self.aside:
+            return BatchDissolved(f"git would not let {name} land yet"), self._cause(batch)
+        look = self.outlooks.get(name)
+        if self.wide and look and look.failed:
+            return BatchDissolved(f"{name} failed: it is tested without it"), self._cause(before)
         return None
 
     def _part(self, batch: batches.Batch, why: str, failed: bool, cause: str) -> list[Decide]:
-        """The parts of several, and the end of the whole."""
+        """The parts of several, and the end of the whole. (Side by side, what failed is parted as room is found.)"""
         if len(batch.members) < 2:
             return []
+        if failed and self.wide:
+            return [Decide(batch.id, BatchDissolved(f"{why}: it is tested in parts", failed=True), cause)]
         found = [
             Decide(name, formed, cause)
             for name, formed in queue.parts(self.board, batch, self.settings.merge.parallel)
@@ -130,17 +152,35 @@ class Line:
         ]
 
     def _form(self) -> Iterator[Decide]:
-        """The next batch, where the last of the line may be built upon."""
-        last = self.line[-1] if self.line else None
-        if self._stopped() or len(self.line) >= self.settings.merge.parallel or (last and not self._bears(last)):
+        """The next batch, where the last of the line may be built upon, or beside it."""
+        last, free = self._last(), self.settings.merge.parallel - len(self.line)
+        if self._stopped() or free < 1:
             return
-        found = queue.next_batch(self.board, self.settings, self.now, last.id if last else "", self._slot())
+        ready = last is None or last.stacked is not None
+        after = last.id if last and self._bears(last) else ""
+        room = queue.Room(after, self._slot(), free, self.wide and self._careful(), ready)
+        found = queue.next_batch(self.board, self.settings, self.now, room, self.known_of)
         if found:
             yield Decide(*found)
 
+    def _last(self) -> batches.Batch | None:
+        """The last of those on top of the head, each on the one before. (On a part of what failed side by side, nothing
+        is to be built.)
+        """
+        last = None if self.wide and self.head and self.head.formed and self.head.formed.of else self.head
+        for one in self.line:
+            if last and one.formed and one.formed.after == last.id:
+                last = one
+        return last
+
+    def _careful(self) -> bool:
+        """Whether something failed, and not enough landed since."""
+        most = self.settings.merge.batch_max
+        return any(look.failed for look in self.outlooks.values()) or queue.size(self.state.recent(), most) < most
+
     def _bears(self, batch: batches.Batch) -> bool:
         look = self.outlooks.get(batch.id)
-        return bool(look and batch.members and look.word != stacks.RED and not look.failed and not look.control)
+        return bool(look and batch.members and not look.control and not self._failed(batch))
 
     # --- what is to be done ---
 
@@ -221,7 +261,7 @@ class Line:
             yield Start(*where, self._cause(batch), ports, look.control)
 
     def _land(self) -> Iterator[Land]:
-        ready = [*self.aside, *(one for one in self.line[:1] if self._is_first(one))]
+        ready = [*self.aside, *([self.head] if self.head else [])]
         for batch in ready:
             look = self.outlooks.get(batch.id)
             if batch.stacked and look and look.word == stacks.GREEN and not self._is_unsaid(batch):
@@ -241,24 +281,21 @@ class Line:
 
     def _predict(self) -> Iterator[Predict]:
         """What waits is merged for a look, once it is queued and whenever the target has moved."""
-        seen, tip = self.state.tip()
-        stale = [
-            entry for entry in queue.entries(self.board, self.settings, self.now) if self._unknown(entry, seen, tip)
-        ]
+        stale = [entry for entry in queue.entries(self.board, self.settings, self.now) if self._unknown(entry)]
         for entry in stale[:PREDICTED]:
-            yield Predict(entry.issue, entry.attempt, entry.commit, self.settings.target, max(entry.queued, seen))
+            yield Predict(entry.issue, entry.attempt, entry.commit, self.settings.target, max(entry.queued, self.seen))
 
-    def _unknown(self, entry: queue.Entry, seen: str, tip: str) -> bool:
+    def _unknown(self, entry: queue.Entry) -> bool:
         """Whether the target has moved since in a way that may matter: what we landed in other files does not."""
         merge = self.known[entry.member]
         known, then = merge.predicted, happened(merge.latest, MergePredicted)
-        if known is None or seen < then or known.base == tip:
+        if known is None or self.seen < then or known.base == self.tip:
             return known is None
         base = known.base
         for batch in self.state.recent():
             if batch.landed and batch.stacked and batch.stacked.base == base and self._is_apart(entry, batch):
                 base = batch.stacked.commit
-        return base != tip
+        return base != self.tip
 
     def _is_apart(self, entry: queue.Entry, batch: batches.Batch) -> bool:
         attempts = self.board[agents.State].attempts
@@ -284,6 +321,33 @@ class Line:
             return False
         lands = self.outlooks[batch.id].word == stacks.GREEN and batch.stacked.target == self.settings.target
         return not lands and stacks.was_green(self.board, batch)
+
+    def _head(self) -> batches.Batch | None:
+        """Of those on the target's tip that have not failed: the oldest that is known to be good, or else the oldest.
+        The others wait for its verdict even where they passed, for it would be stacked and tested anew.
+        """
+        found = [one for one in self.line if self._is_first(one) and self._stands(one) and not self._failed(one)]
+        good = (one for one in found if one.members and all(map(self._is_good, one.members)))
+        return next(good, found[0] if found else None)
+
+    def _failed(self, batch: batches.Batch) -> bool:
+        look = self.outlooks.get(batch.id)
+        return bool(look and (look.failed or look.word == stacks.RED))
+
+    def _is_good(self, member: batches.Member) -> bool:
+        return self.known_of.get(member, records.NEW).good
+
+    def _stands(self, batch: batches.Batch) -> bool:
+        """Whether the target is, as far as is known, where it was when the batch was stacked on it."""
+        return not batch.stacked or batch.stacked.base == self.tip or self.seen <= happened(batch.latest, BatchStacked)
+
+    def _tells(self, batch: batches.Batch) -> bool:
+        """Whether its test, though another of ours landed meanwhile, is still to say if it is good."""
+        if not self.wide or self.outlooks[batch.id].word == stacks.GREEN:
+            return False
+        if any(one.formed and one.formed.after == batch.id for one in self.open):
+            return False
+        return any(one.landed and one.stacked and one.stacked.commit == self.tip for one in self.state.recent())
 
     def _landed(self, batch: batches.Batch) -> list[merges.Merge]:
         found = [self.known[member] for member in batch.members if member in self.known]

@@ -2,10 +2,11 @@
 culprit by halves.
 
 Rule: the target only moves to a commit whose own tree passed every gate, by compare-and-swap from the very tip it was
-stacked on. Up to `parallel` batches are tested side by side, each on top of the one before. A person's checkout is only
-ever fast-forwarded, by git itself.
+stacked on. Up to `parallel` batches are tested side by side: each on top of the one before, or, while something fails,
+each by itself. A person's checkout is only ever fast-forwarded, by git itself.
 
 queue.py       who is in a batch
+records.py     what is known of those that were tested and did not land
 line.py        which batches there are, and what is next for each
 stacks.py      what the tests of a batch mean
 landing.py     doing it

@@ -6,16 +6,19 @@ more urgent and were queued at most so much later as `ageing` says, so each come
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from math import ceil
 
 import msgspec
 
 from ..eventlog.events import BatchFormed, LandingHeld, MergePolicy, MergeQueued, RunStarted, WorkSecured
 from ..eventlog.ids import time_of
 from ..projections import Board, agents, batches, fact, happened, issues, merges
-from . import nodes
+from . import nodes, records
 
 LISTED = 200
 """Of so many changed files or more, not all are known by name."""
+SPLIT = 4
+"""Into so many parts a batch that failed is divided at most."""
 _NORMAL = 3
 
 
@@ -132,19 +135,52 @@ def named(members: Sequence[tuple[str, int, str]], after: str, of: str, since: s
     return f"b-{blake2b(text.encode(), digest_size=6).hexdigest()}"
 
 
+class Room(msgspec.Struct, frozen=True):
+    """Where the next batch may be tested: in the worktree `slot`, which is one of `free`, and on top of the batch
+    `after` (empty: on the target), which may not be `ready` yet. `careful`: something failed lately, so only what is
+    known to be good is to be on top of another.
+    """
+
+    after: str
+    slot: int
+    free: int = 1
+    careful: bool = False
+    ready: bool = True
+
+
 def next_batch(
-    board: Board, settings: RunStarted, now: float, after: str, slot: int
+    board: Board, settings: RunStarted, now: float, room: Room, known: records.Records
 ) -> tuple[str, BatchFormed, str] | None:
-    """(id, fact, the id of the event that led to it) of the batch to form of what waits; None if nothing does."""
-    policy: MergePolicy = settings.merge
-    recent = board[batches.State].recent()
-    chosen = choose(entries(board, settings, now), size(recent, policy.batch_max))
-    if not chosen:
+    """(id, fact, the id of the event that led to it) of the batch to form of what waits; None if nothing does.
+
+    Of whom the same is `known` are tested together: suspects with those with whom they failed, in smaller parts; what
+    is good, as many as may be; and while something fails, what is new is divided among the free worktrees.
+    """
+    found = entries(board, settings, now)
+    if not found:
         return None
+    recent, record = board[batches.State].recent(), known.get(found[0].member, records.NEW)
+    alike = [entry for entry in found if known.get(entry.member, records.NEW) == record]
+    alone = bool(record.failed) or (room.careful and not record.good)
+    if not (alone or room.ready):
+        return None
+    chosen = choose(alike, _together(board, settings.merge, room, record, len(alike)))
+    after = "" if alone else room.after
     since = happened(recent[-1].latest, BatchFormed) if recent else ""
-    name = named([(one.issue, one.attempt, one.commit) for one in chosen], after, "", since)
-    formed = BatchFormed(members=[one.member for one in chosen], after=after, slot=slot)
+    name = named([(one.issue, one.attempt, one.commit) for one in chosen], after, record.failed, since)
+    formed = BatchFormed(members=[one.member for one in chosen], after=after, of=record.failed, slot=room.slot)
     return name, formed, max(one.queued for one in chosen)
+
+
+def _together(board: Board, policy: MergePolicy, room: Room, record: records.Record, alike: int) -> int:
+    """How many of those that are `alike` to test at once."""
+    state = board[batches.State]
+    if record.failed:
+        return ceil(len(state.all[record.failed].members) / min(policy.parallel, SPLIT))
+    if record.good:
+        return policy.batch_max
+    most = size(state.recent(), policy.batch_max)
+    return min(most, ceil(alike / room.free)) if room.careful else most
 
 
 def parts(board: Board, batch: batches.Batch, width: int) -> list[tuple[str, BatchFormed]]:

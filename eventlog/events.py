@@ -34,10 +34,10 @@ class Gate(Part, frozen=True):
 
 
 class MergePolicy(Part, frozen=True):
-    """How work lands. `batch_max` branches are tested at once at most, and `parallel` batches side by side, each on top
-    of the one before. `on_conflict`: stop, skip, reopen or resolve. `mode`: merge, squash or rebase. After a landing
-    the command `validate` judges the target; `rollback`: what it does not accept is reverted. Waiting for `ageing`
-    seconds counts as one step of priority.
+    """How work lands. `batch_max` branches are tested at once at most, and `parallel` batches side by side.
+    `on_conflict`: stop, skip, reopen or resolve. `mode`: merge, squash or rebase. After a landing the command
+    `validate` judges the target; `rollback`: what it does not accept is reverted. Waiting for `ageing` seconds counts
+    as one step of priority. (Where a log leaves a field out, the value here is meant, not the settings' default.)
     """
 
     batch_max: int = 8
