@@ -23,8 +23,8 @@ timeout_minutes = 30.0
 when = "both"           # attempt: an agent's own commit; batch: what is to land; both; landing: that too, but last
 
 [merge]
-batch_max = 8           # branches that are tested together at most
-parallel = 1            # batches that are tested side by side, each on top of the one before
+batch_max = 16          # branches that are tested together at most
+parallel = 1            # batches that are tested side by side; more where your tests leave processors idle
 on_conflict = "reopen"  # or: stop (the queue), skip (the branch), resolve (by an agent)
 mode = "merge"          # or: squash, rebase
 validate = ""           # a command that judges the target after a landing
