@@ -2,7 +2,8 @@
 merges one branch, runs the gate, and takes the merge back if it fails.
 
 Both sides have the same repository, branches and gate, and must land the same. What a gate run brings is counted from
-the log.
+the log. The settings are the defaults; with bad ones also eight tests side by side (`SIDE_BY_SIDE`), which a gate that
+mostly waits allows.
 """
 
 import subprocess
@@ -38,14 +39,17 @@ for branch in $(cat .git/branches.txt); do
 done
 """
 BAD = (5, 22, 40, 59)
+SIDE_BY_SIDE = "parallel = 8"
 
 
 def measure(size: Size) -> list[Row]:
     """Rows for the table."""
     branches, rows = size.of(64, 6), []
-    for bad, goal in (((), 6), (tuple(n for n in BAD if n < branches), 3)):
-        ours, theirs, runs = both(branches, bad)
+    some = tuple(n for n in BAD if n < branches)
+    for bad, policy, goal in (((), "", 6), (some, "", None), (some, SIDE_BY_SIDE, 3)):
+        ours, theirs, runs = both(branches, bad, policy)
         what = f"{branches} branches" + (f", {len(bad)} of them bad" if bad else ", all good")
+        what += f", `{policy}`" if policy else ""
         loop, ratio = "one by one with plain git in a shell loop", theirs / ours
         landed = branches - len(bad)
         rows.append(row(f"{what}, gate of 1 s", loop, seconds(ours), seconds(theirs), ratio, goal, True))
@@ -54,10 +58,11 @@ def measure(size: Size) -> list[Row]:
     return rows
 
 
-def both(branches: int, bad: Sequence[int]) -> tuple[float, float, int]:
-    """Seconds of ours, of the loop's; gate runs of ours."""
+def both(branches: int, bad: Sequence[int], policy: str = "") -> tuple[float, float, int]:
+    """Seconds of ours, of the loop's; gate runs of ours. `policy`: lines of `[merge]`."""
     with scratch.folder() as folder:
         roots = [prepared(folder / side, branches, bad) for side in ("ours", "theirs")]
+        (roots[0] / "swarm.toml").write_text(f"[merge]\n{policy}\n")
         theirs = _timed(["sh", "-c", LOOP % GATE], roots[1])
         ours = _timed([scratch.swarm(), "merge", "now", "--test", GATE, "--on-conflict", "skip"], roots[0])
         _check(roots, branches, bad)
