@@ -23,7 +23,7 @@ timeout_minutes = 30.0
 when = "both"           # attempt: an agent's own commit; batch: what is to land; both; landing: that too, but last
 
 [merge]
-batch_max = 16          # branches that are tested together at most
+batch_max = 32          # branches that are tested together at most
 parallel = 1            # batches that are tested side by side; more where your tests leave processors idle
 on_conflict = "reopen"  # or: stop (the queue), skip (the branch), resolve (by an agent)
 mode = "merge"          # or: squash, rebase

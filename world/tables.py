@@ -50,7 +50,7 @@ class GateSettings(Table, frozen=True):
 class MergeSettings(Table, frozen=True):
     """How work lands."""
 
-    batch_max: Annotated[int, Meta(ge=1, le=1000)] = 16
+    batch_max: Annotated[int, Meta(ge=1, le=1000)] = 32
     parallel: Annotated[int, Meta(ge=1, le=64)] = 1
     on_conflict: Literal["stop", "skip", "reopen", "resolve"] = "reopen"
     mode: Literal["merge", "squash", "rebase"] = "merge"
