@@ -1,7 +1,8 @@
 """What it takes, beside the tests, to land a branch in a repository of 10,000 files, and to give an attempt a worktree.
 
 Baselines: `git merge` in a work tree, `git worktree add`. The branch that ours moves is checked out nowhere; where it
-is, git's own fast-forward of that checkout comes on top, which has a row of its own.
+is, git's own fast-forward of that checkout comes on top, which has a row of its own. Every merge is into the same
+commit, which has a batch of branches that the one to be merged has not: what changed since it was cut is read too.
 """
 
 import itertools
@@ -30,7 +31,7 @@ def measure(size: Size) -> list[Row]:
 
 
 def _merging(root: Path, files: int, rounds: int) -> list[Row]:
-    merging = Merging(root, (2 * BATCH + 3) * (rounds + 1))
+    merging = Merging(root, BATCH + (BATCH + 3) * (rounds + 1))
     sides = {"one": merging.one, "batch": merging.batch, "checked out": merging.checked_out, "git": merging.plain}
     found = in_turns(rounds, sides)
     told = {
@@ -48,7 +49,9 @@ class Merging:
     def __init__(self, root: Path, branches: int) -> None:
         self.git, self.root = Git(str(root), str(root / ".git")), root
         self.branches = iter(_branches(root, branches))
-        scratch.git(root, "branch", "target")
+        others = [next(self.branches) for _ in range(BATCH)]
+        self.start = self.git.stack(self.git.tip("main"), others, "merge", AUTHOR, 1e9).commit
+        scratch.git(root, "branch", "target", self.start)
         scratch.git(root, "worktree", "add", "-q", "-b", "plain", str(root.parent / "plain"))
 
     def one(self) -> float:
@@ -61,17 +64,21 @@ class Merging:
 
     def checked_out(self) -> float:
         """Seconds for one, where git also writes its files into a checkout."""
+        scratch.git(self.root, "reset", "-q", "--hard", self.start)
         return self._landed("main", 1)
 
     def plain(self) -> float:
         """Seconds for git alone."""
-        branch = next(self.branches)
+        branch, checkout = next(self.branches), self.root.parent / "plain"
+        scratch.git(checkout, "reset", "-q", "--hard", self.start)
         begun = _spent()
-        scratch.git(self.root.parent / "plain", "merge", "-q", "--no-ff", "--no-edit", branch.commit)
+        scratch.git(checkout, "merge", "-q", "--no-ff", "--no-edit", branch.commit)
         return _spent() - begun
 
     def _landed(self, target: str, count: int) -> float:
         branches = [next(self.branches) for _ in range(count)]
+        if target == "target":
+            scratch.git(self.root, "update-ref", "refs/heads/target", self.start)
         begun = _spent()
         base = self.git.tip(target)
         made = self.git.stack(base, branches, "merge", AUTHOR, 1e9)
