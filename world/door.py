@@ -18,15 +18,16 @@ import signal
 import subprocess
 import threading
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import msgspec
 
-from ..eventlog.errors import SwarmError, UsageError
+from ..eventlog.errors import SwarmError
 from ..eventlog.text import head
-from .hearing import heard
+from .gitfiles import branch_tip, checked_out, stamp
+from .hearing import answered, heard
 
 WORKTREES = ".swarm/worktrees"
 
@@ -56,6 +57,7 @@ _KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_A
 
 _FULL = "No space left"
 FREE_SPACE = "free space and run it again"
+_MOST_KNOWN = 1024
 _LONGEST = 4000  # bytes of words in an error: it goes into an event
 _PYTHON_GIT = "GIT_PYTHON_GIT_EXECUTABLE"
 _importing = threading.Lock()
@@ -105,6 +107,8 @@ class Door:
         self.common = os.path.realpath(common)
         self.main = Place(self.common, self.root)
         self._mine = threading.local()  # .locks: descriptors of the locks that this thread holds
+        self._known: dict[str, str] = {}  # see `note`
+        self._settings: dict[str, tuple[tuple[int, ...], bool]] = {}
 
     def ask(self, *args: str, at: Place | None = None, env: Mapping[str, str] | None = None) -> Answer:
         """Run `git args…`, whatever its exit code."""
@@ -149,6 +153,34 @@ class Door:
         With `silence` it is killed, and `err` says so, once it has printed nothing for so many seconds. When we are
         interrupted it is killed with all that it started.
         """
+        with self._started(args, at, env, subprocess.PIPE if given else subprocess.DEVNULL) as process:
+            try:
+                out, err = heard(process, silence) if silence else process.communicate(given or None)
+            except TimeoutError:
+                os.killpg(process.pid, signal.SIGKILL)
+                return Output(-signal.SIGKILL, b"", f"it said nothing for {silence:g} s")
+        return Output(process.returncode, out, printable(os.fsdecode(err)))
+
+    @contextmanager
+    def talk(self, *args: str) -> Iterator[Callable[[bytes], bytes]]:
+        """Run `git args…` for as long as the block lasts. Called with a line it returns the line that git answers (both
+        without their ends); raises GitError if git ends instead.
+        """
+        with self._started(args, None, None, subprocess.PIPE) as process:
+
+            def said(line: bytes) -> bytes:
+                answer = answered(process, line)
+                if answer is None:
+                    _, err = process.communicate()
+                    raise failed(args[0], Output(process.returncode, b"", printable(os.fsdecode(err))))
+                return answer
+
+            yield said
+
+    @contextmanager
+    def _started(
+        self, args: Sequence[str], at: Place | None, env: Mapping[str, str] | None, given: int
+    ) -> Iterator["subprocess.Popen[bytes]"]:
         at = at or self.main
         if not os.path.isdir(at.work_tree):
             raise GitError(f"there is no folder {at.work_tree}")
@@ -157,20 +189,18 @@ class Door:
             [_program("git"), *args],
             cwd=at.work_tree,
             env={**outside, **self._environment(at), **(env or {})},
-            stdin=subprocess.PIPE if given else subprocess.DEVNULL,
+            stdin=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
             pass_fds=getattr(self._mine, "locks", ()),
         ) as process:
             try:
-                out, err = heard(process, silence) if silence else process.communicate(given or None)
-            except BaseException as error:
-                os.killpg(process.pid, signal.SIGKILL)
-                if not isinstance(error, TimeoutError):
-                    raise
-                return Output(-signal.SIGKILL, b"", f"it said nothing for {silence:g} s")
-        return Output(process.returncode, out, printable(os.fsdecode(err)))
+                yield process
+            except BaseException:
+                if process.returncode is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise
 
     def _environment(self, at: Place) -> dict[str, str]:
         given = {
@@ -193,12 +223,30 @@ class Door:
 
     def commit(self, name: str) -> str:
         """The id of the commit that `name` (a full ref or an id) leads to; empty if there is none."""
+        tip = branch_tip(self.common, name)
+        if tip and tip in self._known:
+            return tip
         answer = self.ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        return answer.out.strip() if answer.code == 0 else ""
+        found = answer.out.strip() if answer.code == 0 else ""
+        if found and found not in self._known:
+            self.note(found)
+        return found
+
+    def note(self, commit: str, contains: str = "") -> None:
+        """Remember that there is such a commit, and of what it contains one: git need not be asked each time."""
+        while len(self._known) >= _MOST_KNOWN:
+            self._known.pop(next(iter(self._known), ""), None)
+        self._known[commit] = contains or commit
+
+    def branch(self, at: Place | None = None) -> str:
+        """The branch (a full ref) that is checked out there; empty if HEAD is at a commit."""
+        at = at or self.main
+        found = checked_out(self.common, at.git_dir)
+        return self.ask("symbolic-ref", "--quiet", "HEAD", at=at).out.strip() if found is None else found
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Whether commit `newer` contains commit `older`."""
-        if older == newer:
+        if older in (newer, self._known.get(newer)):
             return True
         answer = self.ask("merge-base", "--is-ancestor", "--end-of-options", older, newer)
         if answer.code not in (0, 1):
@@ -208,14 +256,12 @@ class Door:
     def setting(self, key: str) -> bool:
         """Whether the repository's own configuration file sets `key` to true."""
         file = os.path.join(self.common, "config")
-        return self.ask("config", "--file", file, "--type=bool", "--get", key).out.strip() == "true"
-
-    def identity(self) -> tuple[str, str] | None:
-        """The person's configured name and email, or None if either is missing."""
-        out = os.fsdecode(self.pipe("config", "--null", "--get-regexp", r"^user\.(name|email)$").out)
-        found = dict(entry.split("\n", 1) for entry in out.split("\0") if "\n" in entry)
-        name, email = found.get("user.name", "").strip(), found.get("user.email", "").strip()
-        return (name, email) if name and email else None
+        seen = stamp(file)
+        known = self._settings.get(key)
+        if not known or known[0] != seen:
+            said = self.ask("config", "--file", file, "--type=bool", "--get", key).out.strip() == "true"
+            known = self._settings[key] = seen, said
+        return known[1]
 
     # --- worktrees ---
 
@@ -231,14 +277,6 @@ class Door:
     def worktree(self, full: str) -> Place:
         """The place of the worktree at `full`. Git's directory of it has the same name: `worktrees.py` sees to that."""
         return Place(os.path.join(self.common, "worktrees", os.path.basename(full)), full)
-
-    def refuse_worktree_config(self) -> None:
-        """An agent may write its `config.worktree`, so a repository that reads those would let it configure our git."""
-        if self.setting("extensions.worktreeConfig"):
-            raise UsageError(
-                "this repository has extensions.worktreeConfig, which lets an agent configure the swarm's git",
-                hint="git config --unset extensions.worktreeConfig",
-            )
 
     @contextmanager
     def lock(self, name: str = "worktree") -> Iterator[None]:
@@ -356,33 +394,3 @@ def _open_up(path: str) -> None:
             inner = os.path.join(folder, name)
             if not os.path.islink(inner):
                 os.chmod(inner, 0o700)
-
-
-def linked(git_dir: str) -> str:
-    """The folder of the linked worktree that git keeps in `git_dir`, if its `.git` points back; else empty."""
-    link = os.path.normpath(os.path.join(git_dir, read_line(os.path.join(git_dir, "gitdir"))))
-    kind, _, back = read_line(link).partition(": ")
-    found = os.path.normpath(os.path.join(os.path.dirname(link), back))
-    return os.path.dirname(link) if kind == "gitdir" and found == git_dir else ""
-
-
-def read_line(path: str) -> str:
-    """The one line of a small file of git's; empty if there is none or it is a link."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        return ""
-    try:
-        return os.fsdecode(os.read(descriptor, 8192)).strip()
-    except OSError:
-        return ""
-    finally:
-        os.close(descriptor)
-
-
-def write_line(path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    try:
-        os.write(descriptor, os.fsencode(text))
-    finally:
-        os.close(descriptor)

@@ -1,6 +1,8 @@
 """One repository: what actors and commands ask of git. Rule: this page says what there is; each deed has its own file.
 
 door.py        the one function that runs git, and how it is kept from running an agent's programs
+gitfiles.py    git's own small files, read without git
+commits.py     written, one or many
 worktrees.py   made, put at a commit, deleted
 securing.py    what an agent left becomes a commit
 resolving.py   a merge that conflicts, laid out for an agent, and what became of it
@@ -31,6 +33,7 @@ from . import (
     Secured,
     Stacked,
     Traces,
+    commits,
     landing,
     looking,
     merging,
@@ -72,7 +75,7 @@ class Git:
 
     def default_branch(self) -> str:
         """The branch that is checked out in the main work tree; raises UsageError if there is none, or no commit."""
-        head = self._door.ask("symbolic-ref", "--quiet", "HEAD").out.strip()
+        head = self._door.branch()
         if not head.startswith("refs/heads/"):
             raise UsageError("the main checkout has no branch (detached HEAD)", hint="swarm start --target BRANCH")
         if not self._door.commit(head):
@@ -85,7 +88,7 @@ class Git:
 
     def identity(self) -> tuple[str, str] | None:
         """The person's configured name and email, or None if either is missing."""
-        return self._door.identity()
+        return commits.identity(self._door)
 
     def version(self) -> tuple[int, ...]:
         """Git's version, as numbers."""
@@ -106,7 +109,7 @@ class Git:
         if self.branch_exists("swarm"):
             found.append(("a branch named swarm is in the way of swarm/…", "git branch -m swarm swarm-old"))
         try:
-            self._door.refuse_worktree_config()
+            worktrees.refuse_own_config(self._door)
         except UsageError as error:
             found.append((str(error), error.hint))
         return found
@@ -241,7 +244,7 @@ def _given(work: str, resolve: bool) -> list[str]:
     return [work] if work or resolve else []
 
 
-def _check_ids(*commits: str) -> None:
-    for commit in commits:
+def _check_ids(*given: str) -> None:
+    for commit in given:
         if not _ID.fullmatch(commit):
             raise GitError(f"not the full id of a commit: {commit!r}", hint=f"git rev-parse {shlex.quote(commit)}")

@@ -3,6 +3,7 @@
 import os
 import selectors
 import subprocess
+from contextlib import suppress
 
 
 def heard(process: "subprocess.Popen[bytes]", silence: float) -> tuple[bytes, bytes]:
@@ -23,3 +24,13 @@ def heard(process: "subprocess.Popen[bytes]", silence: float) -> tuple[bytes, by
                     waiting.unregister(key.fileobj)
     process.wait()
     return bytes(out), bytes(err)
+
+
+def answered(process: "subprocess.Popen[bytes]", line: bytes) -> bytes | None:
+    """The line that it prints when it is given one (both without their ends); None if it ends instead."""
+    if process.stdin is None or process.stdout is None:
+        return None
+    with suppress(BrokenPipeError):
+        os.write(process.stdin.fileno(), line + b"\n")
+    answer = process.stdout.readline()
+    return answer[:-1] if answer.endswith(b"\n") else None

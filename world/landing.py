@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from . import Landed, Moved, Refused
-from .door import WORKTREES, Door, GitError, Place, failed, first_lines, linked, printable, read_line, write_line
+from .door import WORKTREES, Door, GitError, Place, failed, first_lines, printable
+from .gitfiles import linked, read_line, write_line
 
 _REBASING = (os.path.join("rebase-merge", "head-name"), os.path.join("rebase-apply", "head-name"))
 
@@ -23,11 +24,12 @@ def _land(door: Door, target: str, base: str, commit: str) -> Landed | Moved | R
     tip = door.commit(ref)
     if not tip:
         raise GitError(f"there is no branch {target}", hint="swarm start --target BRANCH")
-    if door.is_ancestor(commit, tip):
+    onwards = tip == base != commit and door.is_ancestor(base, commit)
+    if not onwards and door.is_ancestor(commit, tip):
         return Landed(commit=commit)
     if tip != base:
         return Moved(found=tip)
-    if not door.is_ancestor(base, commit):
+    if not onwards:
         raise GitError(f"{commit[:12]} does not contain {base[:12]}: landing it would lose commits of {target}")
     holder = None
     for place in _checkouts(door):
@@ -36,7 +38,7 @@ def _land(door: Door, target: str, base: str, commit: str) -> Landed | Moved | R
                 reason=printable(f"{target} is being rebased in {place.work_tree}"),
                 command=printable(f"git -C {shlex.quote(place.work_tree)} rebase --continue"),
             )
-        if door.ask("symbolic-ref", "--quiet", "HEAD", at=place).out.strip() == ref:
+        if door.branch(place) == ref:
             holder = place
     _free(door, ref, base)
     if holder is None:

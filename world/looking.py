@@ -14,7 +14,7 @@ def checkout(door: Door) -> Checkout:
         raise failed("status", answer)
     return Checkout(
         head=door.commit("HEAD"),
-        branch=door.ask("symbolic-ref", "--quiet", "HEAD").out.strip().removeprefix("refs/heads/"),
+        branch=door.branch().removeprefix("refs/heads/"),
         state=blake2b(answer.out.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest(),
         files=named([entry[3:] for entry in answer.out.split("\0")[:-1]]),
     )

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ..eventlog.text import head, plain
-from .door import Door, GitError, Place, failed, printable, write_line
+from .door import Door, GitError, Place, failed, printable
+from .gitfiles import write_line
 from .merging import Outcome, ground, put_in, three_way
 
 MOST, LONGEST, LARGEST = 200, 200, 1_000_000

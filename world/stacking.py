@@ -3,6 +3,7 @@
 So what was predicted for a merge holds for a squash and a rebase too, and only the history differs.
 """
 
+import os
 import re
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ import msgspec
 from ..eventlog.text import plain
 from . import Branch, Stacked, commits, messages
 from .door import Door, GitError, Place, failed, named
-from .merging import attributes, empty, ground, know, lay, nowhere, three_way
+from .merging import ATTRIBUTES, attributes, empty, ground, know, lay, nowhere, three_way
 
 MODES = ("merge", "squash", "rebase")
 _AUTHOR = re.compile(r"author (?P<name>.*) <(?P<email>[^<>]*)> (?P<when>-?\d+ [+-]\d{4})")
@@ -40,8 +41,9 @@ def stack(door: Door, base: str, branches: Sequence[Branch], mode: str, author: 
     if mode not in MODES:
         raise GitError(f"there is no way to land called {mode!r}", hint=f"one of {', '.join(MODES)}")
     history = _history(door, base, branches)
-    with empty(door) as place:
-        chain = _Chain(door, place, base, history, commits.signature(door, author, when))
+    signed = commits.signature(door, author, when)
+    with empty(door) as place, commits.writing(door, os.path.dirname(place.index)) as write:
+        chain = _Chain(door, place, base, history, signed, write)
         chain.watch_attributes(branches)
         made, conflicts = [], {}
         for number, branch in enumerate(branches):
@@ -49,10 +51,11 @@ def stack(door: Door, base: str, branches: Sequence[Branch], mode: str, author: 
             made.append("" if clash else chain.tip)
             if clash:
                 conflicts[number] = named(clash)
-    tip, tree = chain.tip, chain.tree or commits.tree_of(door, base)
-    if mode == "merge" and len(chain.landed) > 1:
-        tip = commits.write(door, tree, [base, tip], messages.batch(chain.landed), chain.signed)
+        tip, tree = chain.tip, chain.tree or commits.tree_of(door, base)
+        if mode == "merge" and len(chain.landed) > 1:
+            tip = write(tree, [base, tip], messages.batch(chain.landed), signed)
     chain.pass_on(tip)
+    door.note(tip, contains=base)
     return Stacked(commit=tip, tree=tree, commits=made, conflicts=conflicts)
 
 
@@ -67,29 +70,32 @@ def _history(door: Door, base: str, branches: Sequence[Branch]) -> History:
 class _Chain:
     """The commits made so far: `tip` with `tree` (empty: none was made yet), and the branches that are in it."""
 
-    def __init__(self, door: Door, place: Place, base: str, history: History, signed: commits.Signature) -> None:
+    def __init__(
+        self, door: Door, place: Place, base: str, history: History, signed: commits.Signature, write: commits.Write
+    ) -> None:
         self._door, self._place, self._base, self._history = door, place, base, history
+        self._signed, self._commit = signed, write
         self._within: set[str] = set()
-        self._attributes: list[str] | None = None  # as laid out; None: there are none, and no branch brings any
-        self.tip, self.tree, self.signed = base, "", signed
+        self._laid: list[str] = []
+        self._watched = False
+        self.tip, self.tree = base, ""
         self.landed: list[Branch] = []
 
     def watch_attributes(self, branches: Sequence[Branch]) -> None:
-        """Lay those of the base out. If there are none, and no branch has any, none of the merges needs any."""
-        self._attributes = attributes(self._door, self._base)
-        lay(self._door, self._place, self._attributes)
-        if not self._attributes:
-            pairs = "".join(f"{branch.commit} {self._base}\n" for branch in branches)
-            how = ["-r", "-z", "--name-only", "--no-renames", "--stdin"]
-            answer = self._door.pipe("diff-tree", *how, given=pairs.encode())
-            if answer.code:
-                raise failed("diff-tree", answer)
-            brings = any(name.rpartition(b"/")[2] == b".gitattributes" for name in answer.out.split(b"\0"))
-            self._attributes = [] if brings else None
+        """Lay those of the base out. If all branches have the same, so have all merges of them."""
+        self._laid = attributes(self._door, self._base)
+        lay(self._door, self._place, self._laid)
+        pairs = "".join(f"{branch.commit} {self._base}\n" for branch in branches)
+        how = ["-r", "-z", "--name-only", "--no-renames", "--stdin", "--", ATTRIBUTES]
+        # At the place, for diff-tree reads the index, and that of the checkout is long.
+        answer = self._door.pipe("diff-tree", *how, given=pairs.encode(), at=self._place)
+        if answer.code:
+            raise failed("diff-tree", answer)
+        self._watched = bool(answer.out)
 
     def pass_on(self, tip: str) -> None:
         """What is known of the attributes holds for `tip`, which has the same files."""
-        know(tip, self._attributes or [])
+        know(tip, self._laid)
 
     def add(self, branch: Branch, mode: str) -> list[str]:
         """Put the branch on top; returns the paths that conflict, and then it is left out."""
@@ -108,13 +114,13 @@ class _Chain:
         if self.tip == before:
             return []
         self.landed.append(branch)
-        if self._attributes is not None and (now := attributes(self._door, self.tip)) != self._attributes:
-            self._attributes = now
+        if self._watched and (now := attributes(self._door, self.tip)) != self._laid:
+            self._laid = now
             lay(self._door, self._place, now)
         return []
 
     def _write(self, tree: str, parents: list[str], message: str, author: dict[str, str] | None = None) -> None:
-        self.tip, self.tree = commits.write(self._door, tree, parents, message, {**self.signed, **(author or {})}), tree
+        self.tip, self.tree = self._commit(tree, parents, message, {**self._signed, **(author or {})}), tree
 
     def _tree(self) -> str:
         return self.tree or commits.tree_of(self._door, self.tip)
@@ -160,7 +166,7 @@ class _Chain:
         made up as another child of the commit's parent: which so is their merge base.
         """
         (parent,) = self._history[commit]
-        ours = commits.write(self._door, self._tree(), [parent], "a step of a rebase", self.signed)
+        ours = self._commit(self._tree(), [parent], "a step of a rebase", self._signed)
         found = three_way(self._door, self._place, ours, commit)
         return None if found.clash else found.tree
 

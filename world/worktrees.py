@@ -12,7 +12,9 @@ import re
 
 import msgspec
 
-from .door import Door, GitError, Place, erase, linked, read_line, write_line
+from ..eventlog.errors import UsageError
+from .door import Door, GitError, Place, erase
+from .gitfiles import linked, read_line, write_line
 from .reading import links
 from .resolving import lay_out
 
@@ -35,6 +37,15 @@ def check_branch(branch: str) -> None:
         raise GitError(f"not a branch of the swarm: {branch}", hint="they are named swarm/<agent>/<issue>-<n>")
 
 
+def refuse_own_config(door: Door) -> None:
+    """An agent may write its `config.worktree`, so a repository that reads those would let it configure our git."""
+    if door.setting("extensions.worktreeConfig"):
+        raise UsageError(
+            "this repository has extensions.worktreeConfig, which lets an agent configure the swarm's git",
+            hint="git config --unset extensions.worktreeConfig",
+        )
+
+
 def prepare(door: Door, path: str, branch: str, base: str, work: str, resolve: bool) -> None:
     """A worktree at `path` on `branch`; see `Repository.prepare`.
 
@@ -43,7 +54,7 @@ def prepare(door: Door, path: str, branch: str, base: str, work: str, resolve: b
     """
     full = door.beneath(path)
     check_branch(branch)
-    door.refuse_worktree_config()
+    refuse_own_config(door)
     start = base if resolve or not work else work
     with door.lock_on(full):
         _prepare(door, path, full, branch, start, work if resolve else "")
@@ -58,7 +69,7 @@ def _prepare(door: Door, path: str, full: str, branch: str, start: str, unmerged
         if complete and unmerged and behind:
             complete = False  # the merge that lies in there is one into another commit
         if complete:
-            found = door.ask("symbolic-ref", "--quiet", "HEAD", at=place).out.strip()
+            found = door.branch(place)
             if found != ref:
                 raise GitError(f"the worktree {path} is there but has {found or 'no branch'} checked out, not {ref}")
         else:
@@ -141,7 +152,7 @@ def _refuse_foreign(place: Place) -> None:
 def gate(door: Door, path: str, commit: str, keep_ignored: bool) -> str:
     """The worktree at exactly `commit`, detached; see `Repository.gate`. What cannot be mended is made anew."""
     full = door.beneath(path)
-    door.refuse_worktree_config()
+    refuse_own_config(door)
     found = door.commit(commit)
     if not found:
         raise GitError(f"there is no commit {commit}")
