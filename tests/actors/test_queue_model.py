@@ -126,3 +126,15 @@ def test_what_is_all_green_takes_one_run_for_each_full_batch(count: int, most: i
     assert len(queue.landed) == count
     assert len(queue.runs) == ceil(count / most)
     assert queue.programs.most == min(parallel, ceil(count / most))
+
+
+@settings(EXAMPLES, max_examples=amount(ci=40, full=1_000))
+@given(st.frozensets(st.integers(0, 63), max_size=4))
+def test_where_one_in_sixteen_is_bad_or_fewer_it_takes_fewer_runs_than_one_by_one(bad: frozenset[int]) -> None:
+    """Whichever they are. (No order of testing that tries several at once can promise it of every two branches: if the
+    first two are tested together and fail, it is behind.)
+    """
+    queue = play(World(64, bad, frozenset(), {}, frozenset()), batch_max=32)
+    assert len(queue.landed) == 64 - len(bad)
+    assert len(queue.runs) < 64, "not even if one-by-one testing tried nothing twice"
+    event(f"runs: {len(queue.runs) // 8 * 8}")
