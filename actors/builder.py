@@ -43,27 +43,25 @@ class StartGate(Step, frozen=True):
 
 
 class JudgeGate(Step, frozen=True):
-    """Say what the ended gate means."""
+    """Say what the ended gate means. `blame`: if it could not judge, that is the work's fault."""
 
     commit: str
     gate: Gate
     said: gates.Verdict
     cause: str
+    blame: bool = False
 
 
 class JudgeControl(Step, frozen=True):
-    """The gate could not judge `commit` (`why`, and what it printed), and was run on `base` instead: say whose fault
-    that is. The worktree at `path` gets the work again. `blame`: not if that was in another run, for it may be mended.
+    """The gate could not judge `commit`, and was run on `base` instead: say whether it can judge that. The worktree at
+    `path` gets the work again.
     """
 
     path: str
     commit: str
     base: str
     gate: Gate
-    why: str
-    output: str
     said: gates.Verdict
-    blame: bool
     cause: str
 
 
@@ -106,8 +104,20 @@ def _gate(
             return _control(run, attempt, secured, gate, said)
         return _begin(run, attempt, name, secured.commit, gate)
     if session.over:
-        return JudgeGate(*where, secured.commit, gate, gates.verdict(session, gate.command), cause)
+        judged = gates.verdict(session, gate.command)
+        return JudgeGate(*where, secured.commit, gate, judged, cause, _is_to_blame(run, attempt, gate, said))
     return None
+
+
+def _is_to_blame(run: runs.Run, attempt: agents.Attempt, gate: Gate, said: Event[GateFinished] | None) -> bool:
+    """Whether the gate could not judge the work just before it could judge what that was begun from. In another run
+    that says nothing: the gate may have been mended, or broken, between the two.
+    """
+    control, known = fact(attempt.latest, GateControlled), happened(attempt.latest, GateControlled)
+    if control is None or (control.gate, control.command) != (gate.name, gate.command):
+        return False
+    before = said is not None and said.data.verdict == gates.BROKEN and run.began < said.id < known
+    return before and control.verdict != gates.BROKEN
 
 
 def _control(
@@ -120,9 +130,9 @@ def _control(
         return _begin(run, attempt, name, secured.base, gate)
     if not session.over:
         return None
-    prepared, found, why = fact(attempt.latest, WorktreePrepared), gates.verdict(session, gate.command), said.data
+    prepared, found = fact(attempt.latest, WorktreePrepared), gates.verdict(session, gate.command)
     where = (attempt.issue, attempt.number, prepared.path if prepared else "", secured.commit, secured.base)
-    return JudgeControl(*where, gate, gates.recorded(why).why, why.output, found, said.id > run.began, said.id)
+    return JudgeControl(*where, gate, found, said.id)
 
 
 def _begin(run: runs.Run, attempt: agents.Attempt, name: str, commit: str, gate: Gate) -> StartGate | None:
@@ -183,9 +193,10 @@ def _judge(command: JudgeGate) -> list[Said]:
         why=verdict.why if verdict.word == gates.BROKEN else "",
     )
     said = [Said(command.issue, finished, command.cause)]
-    if verdict.word == gates.FAILED:
-        why = WorkRejected(attempt=command.attempt, reason=verdict.why, detail=verdict.output)
-        said.insert(0, Said(command.issue, why, command.cause))
+    if verdict.word == gates.FAILED or (verdict.word == gates.BROKEN and command.blame):
+        why = verdict.why if verdict.word == gates.FAILED else gates.blamed(verdict.why)
+        rejected = WorkRejected(attempt=command.attempt, reason=why, detail=verdict.output)
+        said.insert(0, Said(command.issue, rejected, command.cause))
     return said
 
 
@@ -198,9 +209,6 @@ def _judge_control(command: JudgeControl, hands: Hands) -> list[Said]:
     said = [Said(command.issue, told, command.cause)]
     if verdict.word == gates.BROKEN:
         said.insert(0, Said(hands.run, gates.hold(command.issue, gate.command, verdict), command.cause))
-    elif command.blame:
-        rejected = WorkRejected(command.attempt, gates.blamed(command.why), command.output)
-        said.insert(0, Said(command.issue, rejected, command.cause))
     return said
 
 

@@ -3,8 +3,9 @@
 Rule: only an exit code that a test can give is a verdict. A command that is missing (127), cannot be run (126), timed
 out, was killed or lost, went over a limit, or ran no test at all (`runtimes/runners.py`) has not judged: that is
 `broken`, never a pass and not yet the branch's fault. It is tried once more; then it is run without the branch's work,
-on what that stands on (a control). If it can judge there, the work has broken it, and goes the way of what fails; else
-the queue is held, until a person has mended it.
+on what that stands on (a control). If it cannot judge there either, the queue is held, until a person has mended it. If
+it can, it is run on the work again, for an outage may have ended just then: broken once more, the work has broken it,
+and goes the way of what fails; else what it says now counts.
 """
 
 from collections.abc import Iterator

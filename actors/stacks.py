@@ -4,7 +4,9 @@ next, in which session.
 Rule: a tree is red for what comes from the queue, and for a single branch, only once it failed twice; of a part of a
 batch that failed once is enough to look closer. What is known of a tree from the batch that it is a part of is not
 tested again, but nothing is green that its own gates have not passed. Where a gate cannot judge the tree as often as
-that, it is run on its base alone (a control): if that can be judged, the tree is as red as if it had failed.
+that, it is run on its base alone (a control). If that can be judged, what comes from the queue, and a single branch, is
+tried once more, for what kept the gate from judging may have ended meanwhile; else the tree is as red as if it had
+failed.
 """
 
 from collections.abc import Sequence
@@ -71,12 +73,13 @@ def outlook(board: Board, settings: RunStarted, batch: batches.Batch) -> Outlook
             return Outlook(RED, gate, why=max(reds, key=lambda test: test.id))
     if not left:
         return Outlook(GREEN, why=last)
-    unable, control = _unable(batch, left[0])
+    unable, control, since = _unable(batch, left[0])
     run = board[runs.State].current
-    if control and control.verdict != gates.BROKEN and run and unable[0].id > run.began:
+    judges = control is not None and control.verdict != gates.BROKEN
+    if judges and run and since >= needed - 1 and unable[since].id > run.began:
         return Outlook(RED, left[0], why=unable[0])
     ran = [word for word in _verdicts(own, left[0]) if word != gates.BROKEN]
-    missing = len(unable) >= needed and control is None
+    missing = since >= needed
     return Outlook(UNKNOWN, left[0], len(ran) + 1, last, failed=bool(known[left[0]]), control=missing)
 
 
@@ -89,17 +92,16 @@ def was_green(board: Board, batch: batches.Batch) -> bool:
     return bool(then and then.started and then is not now and outlook(board, then.started, batch).word == GREEN)
 
 
-def _unable(batch: batches.Batch, gate: Gate) -> tuple[list[Event[BatchTested]], GateControlled | None]:
-    """The last verdicts of the gate, newest first, as far as they are none; and what it said of the base since. Those
-    from before another control do not count. (What is to be run must not depend on when a run began: it may have been
-    started in the run before.)
+def _unable(batch: batches.Batch, gate: Gate) -> tuple[list[Event[BatchTested]], GateControlled | None, int]:
+    """The last verdicts of the gate, newest first, as far as they are none; what it said of the base meanwhile; and how
+    many of them came after that. (What is to be run must not depend on when a run began: it may have been started in
+    the run before.)
     """
     mine = [test for test in reversed(batch.tests) if _is_of(test, gate)]
     found = list(takewhile(lambda test: test.data.verdict == gates.BROKEN, mine))
     controls = [one for one in batch.controls if (one.data.gate, one.data.command) == (gate.name, gate.command)]
-    since = max((one.id for one in controls if found and one.id < found[0].id), default="")
-    after = [one.data for one in controls if found and one.id > found[0].id]
-    return [test for test in found if test.id > since], next(iter(after), None)
+    last = controls[-1] if controls and found and controls[-1].id > found[-1].id else None
+    return found, last.data if last else None, len([test for test in found if not last or test.id > last.id])
 
 
 def _verdicts(tests: Sequence[Event[BatchTested]], gate: Gate) -> list[str]:

@@ -496,9 +496,8 @@ class GateFinished(Fact):
 
 
 class GateControlled(Fact):
-    """A gate that could not judge was run on `base` alone, without the work, to tell whose fault that is: the work's if
-    it passed or failed there, nobody's if it was broken there too (`why`). subject: the issue, or the batch (`attempt`
-    0).
+    """A gate that could not judge was run on `base` alone, without the work, to tell whose fault that is: nobody's if
+    it was broken there too (`why`), else perhaps the work's. subject: the issue, or the batch (`attempt` 0).
     """
 
     base: str

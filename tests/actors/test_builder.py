@@ -110,15 +110,39 @@ def test_a_gate_that_could_not_judge_is_tried_once_more_and_then_without_the_wor
 def test_work_without_which_the_gate_can_judge_is_rejected(h: History, ended: dict[str, Any]) -> None:
     h.to("gate_requested")
     end(h, "a-1-gate")
-    end(h, "a-1-gate-2", tail="sh: make: not found")
+    end(h, "a-1-gate-2")
     h.requested("a", 1, session="a-1-control-test", kind="gate")
     assert due(h) == []
     end(h, "a-1-control-test", **ended)
+    again = one(h)
+    assert (again.session, again.commit) == ("a-1-gate-3", commit("a-1"))
+    end(h, "a-1-gate-3", tail="sh: make: not found")
     attempt = h.board()[agents.State].attempts["a", 1]
     assert (attempt.stage, h.board()[runs.State].held) == ("failed", None)
     rejected = attempt.get(WorkRejected)
     assert "could not be run (exit code 127); without this work it can judge" in rejected.reason
     assert (rejected.detail, rejected.final) == ("sh: make: not found", False)
+
+
+def test_an_outage_that_ends_before_the_control_blames_nobody(h: History) -> None:
+    """Else whoever was tested meanwhile would be at fault."""
+    h.to("gate_requested")
+    end(h, "a-1-gate")
+    end(h, "a-1-gate-2")
+    end(h, "a-1-control-test", ok=True, code=0)
+    assert not h.board()[agents.State].attempts["a", 1].ended
+    end(h, "a-1-gate-3", ok=True, code=0)
+    assert gates.passed(h.board()[agents.State].attempts["a", 1], settings(h)) == commit("a-1")
+
+
+def test_work_that_fails_once_the_gate_can_judge_again_has_failed(h: History) -> None:
+    h.to("gate_requested")
+    end(h, "a-1-gate")
+    end(h, "a-1-gate-2")
+    end(h, "a-1-control-test", ok=True, code=0)
+    end(h, "a-1-gate-3", code=1, tail="E")
+    rejected = h.board()[agents.State].attempts["a", 1].get(WorkRejected)
+    assert (rejected.reason, rejected.detail) == ("the tests fail (exit code 1)", "E")
 
 
 def test_a_control_of_the_run_before_goes_on_and_blames_nobody(h: History) -> None:
@@ -133,6 +157,7 @@ def test_a_control_of_the_run_before_goes_on_and_blames_nobody(h: History) -> No
     end(h, "a-1-gate-3")
     end(h, "a-1-gate-4")
     end(h, "a-1-control-test-2", ok=True, code=0)
+    end(h, "a-1-gate-5")
     assert h.board()[agents.State].attempts["a", 1].stage == "failed"
 
 
@@ -237,7 +262,7 @@ def test_what_a_gate_means(bench: Any, verdict: Verdict) -> None:
 def test_what_holds_the_queue_says_why_and_what_to_do(bench: Any) -> None:
     verdict = Verdict("broken", 127, "the test command could not be run (exit code 127)")
     tip = bench.repository.tip("main")
-    judge = JudgeControl("a", 1, PATH, tip, tip, TEST, "why", "output", verdict, True, "cause")
+    judge = JudgeControl("a", 1, PATH, tip, tip, TEST, verdict, "cause")
     held, told = builder.perform(judge, bench.hands)
     assert told.fact == GateControlled(tip, "broken", "test", "make test", 127, why=verdict.why, attempt=1)
     assert bench.repository.worktrees[PATH].head == tip, "who looks at it finds the work"

@@ -6,7 +6,7 @@ import pytest
 
 from swarm.eventlog.events import BatchStacked, GateControlled, MergeRejected, QueueHeld, QueueResumed, SessionExited
 
-from queueing import queue_of
+from queueing import queue_of, unless
 
 
 def unable(*bad: str) -> Any:
@@ -16,13 +16,38 @@ def unable(*bad: str) -> Any:
 
 def test_a_branch_that_keeps_the_test_from_judging_is_rejected_and_holds_nobody_up() -> None:
     queue = queue_of(1, unable("i0")).settle()
-    assert (queue.words, queue.rejected, queue.of(QueueHeld)) == (["broken", "broken"], ["i0"], [])
+    assert (queue.words, queue.rejected, queue.of(QueueHeld)) == (["broken"] * 3, ["i0"], [])
     (control,), (stacked,) = queue.of(GateControlled), queue.of(BatchStacked)
     assert (control.subject, control.data.base, control.data.verdict) == (stacked.subject, stacked.data.base, "passed")
-    assert queue.runs == [stacked.data.commit, stacked.data.commit, stacked.data.base]
+    work, base = stacked.data.commit, stacked.data.base
+    assert queue.runs == [work, work, base, work]
     (rejected,) = queue.of(MergeRejected)
     assert "(exit code 127); without this work it can judge" in rejected.data.reason
     assert (rejected.data.output, rejected.data.final) == ("E", False)
+
+
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_an_outage_that_ends_before_the_control_blames_nobody(parallel: int) -> None:
+    """Else whoever was tested meanwhile would be at fault."""
+    queue = queue_of(1, lambda _files, run: 127 if run < 2 else 0, parallel=parallel).settle()
+    assert (queue.words, queue.landed, queue.rejected) == (["broken", "broken", "passed"], ["i0"], [])
+    assert [event.data.verdict for event in queue.of(GateControlled)] == ["passed"]
+
+
+def test_what_fails_once_it_can_be_judged_again_has_failed() -> None:
+    """As often as any other tree: and what was broken before another verdict counts no more."""
+    ends = [127, 127, 0, 1, 127, 1]
+    queue = queue_of(1, lambda _files, run: ends[run]).settle()
+    assert queue.words == ["broken", "broken", "failed", "broken", "failed"]
+    assert (queue.rejected, len(queue.of(GateControlled))) == (["i0"], 1)
+
+
+def test_an_outage_while_a_part_of_a_batch_is_tested_blames_nobody() -> None:
+    """The whole fails; of the halves, the one with the good branch cannot be judged at first."""
+    ends = {0: 1, 1: 1, 2: 127, 3: 127}
+    says = unless("i1")
+    queue = queue_of(2, lambda files, run: ends.get(run, 0 if run == 4 else says(files, run))).settle()
+    assert (queue.landed, queue.rejected) == (["i0"], ["i1"])
 
 
 def test_a_base_that_fails_its_test_can_be_judged() -> None:
