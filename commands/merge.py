@@ -11,6 +11,8 @@ from ..eventlog.events import IssueReopened, MergeConflicted, MergeDropped, Merg
 from ..eventlog.fact import Fact
 from ..eventlog.files import Draft
 from ..eventlog.ids import rfc3339
+from ..eventlog.telling import one_line
+from ..eventlog.text import many
 from ..mailbox import views
 from ..projections import Board, agents, batches, fact, happened, issues, merges, runs
 from . import Home, as_json, emit, fitting, say, table, whoami
@@ -32,7 +34,10 @@ def command() -> None:
 @click.option("--all", "all_", is_flag=True, help="Also what landed, or will not.")
 @as_json
 def list_(all_: bool, json_: bool) -> None:
-    """What waits to land, whoever comes first first."""
+    """What waits to land, whoever comes first first.
+
+    Also which test commands flake: on how many trees each failed and passed.
+    """
     board = Home().board(whole=all_)
     rows = [_row(board, merge) for merge in _in_order(board)]
     if all_:
@@ -40,11 +45,14 @@ def list_(all_: bool, json_: bool) -> None:
         ended = (merge for merge in board[merges.State].history() if (merge.issue, merge.attempt) not in known)
         rows = [*(_row(board, merge) for merge in ended), *rows]
     held = board[runs.State].held
+    flakes = views.flakes_view(board)
     if json_:
-        emit({"held": held.reason if held else "", "merges": rows})
+        emit({"held": held.reason if held else "", "merges": rows, "flakes": flakes})
         return
     if held:
         say(f"the queue is held: {held.reason}\n  to go on: swarm merge now")
+    for flaky in flakes:
+        say(f"failed and passed on the same tree, {many(flaky['count'], 'time')}: {one_line(flaky['command'], 200)}")
     if not rows:
         say("nothing waits to land" if not all_ else "nothing was ever queued")
         return

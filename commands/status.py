@@ -53,6 +53,7 @@ def _document(board: Board, machine: dict[str, str], runs_now: bool) -> dict[str
         "issues": views.counts_view(board),
         "agents": views.agents_view(board, machine, clock.now()),
         "merges": views.merges_view(board, recent=True),
+        "flakes": views.flakes_view(board),
         "held": held.reason if held else "",
         "costs": views.costs_view(board),
         "mail": views.mail_view(board, LAST_LETTERS),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..eventlog.telling import one_line, short
-from ..eventlog.text import printable
+from ..eventlog.text import many, printable
 from ..projections import Board, batches, issues, mail, merges, runs
 from ..projections.issues import BLOCKED, DONE, IN_PROGRESS, OPEN
 from . import letters, views, waits
@@ -76,7 +76,9 @@ def _merges(board: Board) -> Iterable[str]:
     rows = views.merges_view(board)
     waiting = [row for row in rows if row["status"] in ("queued", "testing", "tested", "held")]
     landed = [row for row in rows if row["status"] == "landed"]
-    yield f"merges  {len(waiting)} waiting, {board[merges.State].landed()} landed"
+    flaked = sum(board[batches.State].flakes().values())
+    flakes = f", tests flaked {many(flaked, 'time')}: swarm merge list" if flaked else ""
+    yield f"merges  {len(waiting)} waiting, {board[merges.State].landed()} landed{flakes}"
     stopped = board[runs.State].held
     if stopped:
         yield f"  the queue is held: {one_line(stopped.reason)}"

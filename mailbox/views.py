@@ -136,6 +136,12 @@ def merges_view(board: Board, recent: bool = False) -> list[dict[str, Any]]:
     return [merge_row(board, merge, settings.target if settings else "") for merge in found]
 
 
+def flakes_view(board: Board) -> list[dict[str, Any]]:
+    """Test commands that failed and passed on the same tree, and on how many; the worst first."""
+    counted = board[batches.State].flakes().items()
+    return [{"command": command, "count": n} for command, n in sorted(counted, key=lambda one: (-one[1], one[0]))]
+
+
 def merge_status(board: Board, merge: merges.Merge) -> str:
     """queued, testing (in a batch), tested, held, landed, reverted, conflicted, rejected, dropped or cancelled."""
     if merge.status not in ("queued", "held") or merge.prepared:

@@ -1,10 +1,12 @@
 """Batches: what is stacked, tested and landed together, and what is known of each stack. Rule: a batch is open until it
-was dissolved, by landing or otherwise; a test counts for the exact commit that it judged.
+was dissolved, by landing or otherwise; a test counts for the exact commit that it judged; a tree on which a gate flaked
+counts once for the gate's command, however often that was said.
 
 What is decided by must not depend on what else is in memory: so decisions look at `recent` alone, which is always
 there.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from heapq import nlargest
 from itertools import chain
@@ -18,6 +20,7 @@ from ..eventlog.events import (
     BatchStacked,
     BatchTested,
     GateControlled,
+    GateFlaked,
     ValidationFinished,
 )
 from ..eventlog.fact import Event, Fact
@@ -36,12 +39,13 @@ Verdict = Event[BatchTested] | Event[GateControlled] | Event[ValidationFinished]
 
 class Batch(msgspec.Struct):
     """One batch. `verdicts`: what gates and validations said of it, and gates of what it is stacked on, by the ids of
-    the events.
+    the events. `flakes`: by gate, command and tree, that the gate failed on it and passed.
     """
 
     id: str
     latest: Latest = msgspec.field(default_factory=dict)
     verdicts: dict[str, Verdict] = msgspec.field(default_factory=dict)
+    flakes: dict[tuple[str, str, str], Event[GateFlaked]] = msgspec.field(default_factory=dict)
 
     @property
     def formed(self) -> BatchFormed | None:
@@ -152,6 +156,13 @@ class State(Fold):
                 known.append((happened(batch.latest, BatchStacked), batch.stacked.base))
         return max(known)
 
+    def flakes(self) -> Counter[str]:
+        """Test command -> on how many trees, of all batches, it failed and passed."""
+        found = +Counter(self.sums)
+        for name in self.all:
+            found.update(self.count(name))
+        return found
+
     def keys(self) -> Set[str]:
         """The batches in memory."""
         return self.all.keys()
@@ -159,7 +170,11 @@ class State(Fold):
     def about(self, key: str) -> Iterable[Event[Any]]:
         """The batch's events."""
         batch = self.all.get(key, Batch(key))
-        return chain(batch.latest.values(), batch.verdicts.values())
+        return chain(batch.latest.values(), batch.verdicts.values(), batch.flakes.values())
+
+    def count(self, key: str) -> Mapping[str, int]:
+        """The batch's flakes, by command."""
+        return Counter(command for _, command, _ in self.all[key].flakes) if key in self.all else {}
 
     def busy(self) -> set[str]:
         """The recent ones, and the issues of those about which something may be due."""
@@ -203,8 +218,16 @@ def _controlled(state: State, event: Event[GateControlled]) -> None:
         _judged(state, event)
 
 
+def _flaked(state: State, event: Event[GateFlaked]) -> None:
+    """Said again after a kill that came before its verdict: the newest stays."""
+    flakes, fact = state.batch(event.subject).flakes, event.data
+    key = (fact.gate, fact.command, fact.tree)
+    flakes[key] = max(flakes.get(key, event), event, key=lambda one: one.id)
+
+
 ON: Mapping[type[Fact], Handler] = {
     **dict.fromkeys((BatchFormed, BatchStacked, BatchDissolved), _batch_fact),
     **dict.fromkeys((BatchTested, ValidationFinished), _judged),
     GateControlled: _controlled,
+    GateFlaked: _flaked,
 }

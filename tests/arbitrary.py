@@ -178,7 +178,7 @@ def visible(board: Board) -> Any:
     state = board[issues.State]
     return (
         [view(board) for view in (views.counts_view, views.issues_view, views.agents_view, views.merges_view)],
-        [view(board) for view in (views.costs_view, views.mail_view)],
+        [view(board) for view in (views.costs_view, views.mail_view, views.flakes_view)],
         screen.screen(board, "head", width=500),
         [[letter.id for letter in letters.unread(board, reader)] for reader in readers],
         [[letter.id for letter in letters.waiting_for(board, actor)] for actor in addresses.ACTORS],

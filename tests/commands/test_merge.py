@@ -10,6 +10,7 @@ from swarm.eventlog.events import (
     BatchFormed,
     BatchStacked,
     BatchTested,
+    GateFlaked,
     IssueAssigned,
     IssueHeld,
     IssueOpened,
@@ -117,6 +118,18 @@ def test_a_held_queue_is_said_first_with_the_command_that_goes_on(swarm: Any, ho
     lines = swarm("merge", "list").out.splitlines()
     assert lines[:2] == ["the queue is held: no compiler", "  to go on: swarm merge now"]
     assert swarm("merge", "list", "--json").json["held"] == "no compiler"
+
+
+def test_tests_that_flake_are_listed_by_command_the_worst_first(swarm: Any, home: Home) -> None:
+    assert swarm("merge", "list", "--json").json["flakes"] == []
+    tell(home, "b-1", GateFlaked("unit", "make test", "t1"), GateFlaked("lint", "ruff", "t1"))
+    tell(home, "b-2", GateFlaked("unit", "make test", "t2"), GateFlaked("unit", "make test", "t2"))
+    flakes = [{"command": "make test", "count": 2}, {"command": "ruff", "count": 1}]
+    assert swarm("merge", "list", "--json").json["flakes"] == flakes
+    assert swarm("merge", "list").out.splitlines()[:2] == [
+        "failed and passed on the same tree, 2 times: make test",
+        "failed and passed on the same tree, 1 time: ruff",
+    ]
 
 
 def test_all_about_one_with_what_its_tests_said(swarm: Any, home: Home) -> None:

@@ -9,6 +9,7 @@ import pytest
 from swarm.commands import Home
 from swarm.eventlog.events import (
     BatchFormed,
+    GateFlaked,
     IssueAssigned,
     IssueClosed,
     IssueHeld,
@@ -85,7 +86,7 @@ def busy(home: Home) -> History:
 
 def test_the_document_has_these_keys(swarm: Any, busy: History) -> None:
     document = swarm("status", "--json").json
-    assert list(document) == ["issues", "agents", "merges", "held", "costs", "mail", "running"]
+    assert list(document) == ["issues", "agents", "merges", "flakes", "held", "costs", "mail", "running"]
     assert document["issues"] == {"open": 0, "in_progress": 18, "blocked": 6, "done": 6}
     for name, keys in KEYS.items():
         assert all(set(row) == keys for row in document[name])
@@ -131,6 +132,15 @@ def test_what_needs_the_person_comes_first_with_the_reason_and_the_whole_command
     assert any("third: needs sw-a" in line for line in lines)
     assert f"    $ {COMMAND}" in lines
     assert any("your local changes are in the way" in line for line in lines)
+
+
+def test_how_often_tests_flaked_is_shown(swarm: Any, home: Home) -> None:
+    history = History()
+    assert not any("flaked" in line for line in swarm("status").out.splitlines())
+    history.said(GateFlaked("test", "make test", "tree"), "b-1", "merger")
+    write(home, history)
+    assert "merges  0 waiting, 0 landed, tests flaked 1 time: swarm merge list" in swarm("status").out.splitlines()
+    assert swarm("status", "--json").json["flakes"] == [{"command": "make test", "count": 1}]
 
 
 def test_a_held_queue_is_shown_with_the_command_that_goes_on(swarm: Any, home: Home) -> None:

@@ -7,6 +7,7 @@ from swarm.eventlog.events import (
     BatchFormed,
     BatchStacked,
     BatchTested,
+    GateFlaked,
     RunStarted,
     ValidationFinished,
 )
@@ -89,3 +90,11 @@ def test_batches_of_another_node_are_not_ours() -> None:
     history.said(FORMED, "b-1")
     there = Board(here="n2").fold(history.events)[batches.State]
     assert (there.open(), [*there.all]) == ([], ["b-1"])
+
+
+def test_flakes_are_counted_per_command_once_for_each_tree() -> None:
+    history = History()
+    for batch, tree in (("b-1", "t1"), ("b-1", "t1"), ("b-2", "t2")):
+        history.said(GateFlaked("unit", "make test", tree), batch)
+    history.said(GateFlaked("lint", "ruff", "t1"), "b-1")
+    assert history.board[batches.State].flakes() == {"make test": 2, "ruff": 1}

@@ -14,10 +14,21 @@ from hypothesis import strategies as st
 
 from swarm import projections
 from swarm.actors.budgets import Book
-from swarm.eventlog.events import IssueClosed, IssueOpened, IssueReopened, Limit, MailAcked, MailSent, UsageReported
+from swarm.eventlog.events import (
+    BatchDissolved,
+    BatchFormed,
+    GateFlaked,
+    IssueClosed,
+    IssueOpened,
+    IssueReopened,
+    Limit,
+    MailAcked,
+    MailSent,
+    UsageReported,
+)
 from swarm.eventlog.fact import Event, vocabulary
 from swarm.mailbox import screen
-from swarm.projections import Board, Snapshot, issues, key_of, mail, names
+from swarm.projections import Board, Snapshot, batches, issues, key_of, mail, names
 
 import given as told
 from arbitrary import SEEDS, Lives, everything, histories, shuffled, visible
@@ -95,7 +106,7 @@ def states(board: Board) -> Any:
 def shown(board: Board) -> Any:
     """What people and actors see, without the lists that are of what is in memory."""
     views = visible(board)
-    return views[0][0], views[0][2], views[1][0], *views[3:6], board[mail.State].number(), board.newest
+    return views[0][0], views[0][2], views[1][0], views[1][2], *views[3:6], board[mail.State].number(), board.newest
 
 
 @pytest.mark.parametrize("name", names())
@@ -191,6 +202,17 @@ def test_what_rests_leaves_memory_and_still_counts(some: Forgetful, history: tol
     assert len(some.board[issues.State].all) == 1
     assert shown(some.board) == shown(history.board)
     assert some.board[issues.State].counts()[issues.DONE] == 40
+
+
+def test_the_flakes_of_a_batch_that_left_memory_still_count() -> None:
+    history, some = told.History(), Forgetful()
+    for name in ("b-1", "b-2", "b-3"):
+        history.all((BatchFormed([("sw-a", 1)]), GateFlaked("unit", "make test", "tree"), BatchDissolved("no")), name)
+    some.fold(history.events)
+    some.forget()
+    assert [*some.board[batches.State].all] == ["b-3"]
+    some.begin_anew()
+    assert some.board[batches.State].flakes() == {"make test": 3}
 
 
 def test_a_budget_of_an_issue_that_left_memory_shows_what_was_used(some: Forgetful) -> None:
