@@ -89,6 +89,25 @@ def test_a_scouts_report_answers_its_issue_and_its_changes_do_not_land(stage: St
     assert "litter.txt" in stage.files(f"refs/swarm/wip/scout-1/{issue}-1")
 
 
+def test_a_scout_whose_shell_writes_everywhere_moves_nothing(stage: Stage) -> None:
+    """Nobody reads its command line for what looks harmless (pain 27): its commits, on its branch too, are kept and go
+    no further, and what it does to the person's checkout is told.
+    """
+    body = (
+        'git status; echo b > b.txt; git add b.txt; git commit -qm "not asked for"; git rm -q a.txt; echo c > c.txt; '
+        'echo "it is in a"; echo b > "$(git rev-parse --git-common-dir)/../b.txt"'
+    )
+    issue = stage.issue("What is in a?", body, "--role", "scout")
+    before = stage.git("rev-parse", "main")
+    assert stage.start("--test", "true").code == 0
+    assert (stage.row(issue)["status"], stage.git("rev-parse", "main")) == ("done", before)
+    assert not [event for kind in ("gate.finished", "merge.queued", "batch.formed") for event in stage.events(kind)]
+    kept = stage.files(f"refs/swarm/wip/scout-1/{issue}-1")
+    assert (kept, stage.git("for-each-ref", "refs/heads/swarm")) == ({"b.txt", "c.txt"}, "")
+    (leak,) = stage.events("leak.detected", issue)
+    assert (leak.data.files, leak.data.evidence) == (["b.txt"], "b.txt as in its work")
+
+
 def test_agents_write_letters_with_the_swarm_they_find_on_their_path(stage: Stage) -> None:
     body = 'swarm mail send --to human --type progress --body "half way"; echo b > b.txt'
     issue = stage.issue("Write b", body)
