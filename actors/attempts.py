@@ -257,9 +257,10 @@ def perform(command: Command, hands: Hands) -> list[Said]:
 
 
 def _do_prepare(command: Prepare, hands: Hands) -> list[Said]:
+    notes = [f"{told}: {mend}" if mend else told for told, mend in hands.follow(command.target)]
     base = hands.repository.tip(command.target)
     hands.repository.prepare(command.path, command.branch, base, work=command.work, resolve=command.resolve)
-    notes = _furnish(command, hands, base)
+    notes += _furnish(command, hands, base)
     port = workspace.give_ports(hands, command.taken)
     if command.taken is not None and not port:
         notes.append("there are no ten free ports")

@@ -27,6 +27,7 @@ from ..world.redaction import Redactor
 from ..world.sessions import HostedSessions
 from ..world.spend import SpendFile
 from ..world.tables import Settings, seconds
+from ..world.upstream import Follower
 from . import budgets
 from .hands import Hands, Limits, Recipe, RuntimeOptions
 from .system import System
@@ -156,7 +157,13 @@ def _spend_log(settings: Settings, root: str) -> str:
 
 
 def system(
-    place: Place, git: Git, settings: Settings, force: RunStarted, run: str, show: Callable[[Event[Any]], None]
+    place: Place,
+    git: Git,
+    settings: Settings,
+    force: RunStarted,
+    run: str,
+    follow: Follower,
+    show: Callable[[Event[Any]], None],
 ) -> tuple[System, Log]:
     """The system with its real hands. The caller closes the log after the run."""
     log = open_log(place)
@@ -168,6 +175,7 @@ def system(
         log=place.log,
         run=run,
         repository=git,
+        follow=follow,
         sessions=HostedSessions(place.runs, log),
         environment=lambda extra: environment.of_session(os.environ, extra, seen.allow, seen.redact),
         write=environment.write_private,

@@ -1,6 +1,6 @@
 """What actors act with: the Protocols of `world/`, and where things are. Rule: it is a bundle, it decides nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -11,6 +11,11 @@ from ..world import Alerts, Carrier, Gauge, Repository, Sessions, SpendLog
 def as_it_is(text: str) -> str:
     """Where nothing is secret."""
     return text
+
+
+def nowhere(_target: str) -> Sequence[tuple[str, str]]:
+    """Where no remote is asked."""
+    return ()
 
 
 class RuntimeOptions(msgspec.Struct, frozen=True):
@@ -51,7 +56,8 @@ class Hands(msgspec.Struct, frozen=True):
     text)` writes a private file. `author(agent)` is `Name <email>` for commits made on an agent's behalf. `spend` is
     None where no LLM proxy is configured, `carrier` where the log is this clone's alone; else it is to be used `every`
     so many seconds. `gauge` and `alerts` are None where nothing is to be measured, or nobody told. `run` is the id of
-    this run. `redact(text)` is the text without secrets.
+    this run. `redact(text)` is the text without secrets. `follow(target)` brings the target up to date with its
+    upstream, if that was long ago; what there is to say: (words, a command for the person or empty).
     """
 
     root: str
@@ -73,3 +79,4 @@ class Hands(msgspec.Struct, frozen=True):
     gauge: Gauge | None = None
     alerts: Alerts | None = None
     redact: Callable[[str], str] = as_it_is
+    follow: Callable[[str], Sequence[tuple[str, str]]] = nowhere

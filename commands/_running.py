@@ -50,6 +50,7 @@ def run(
     from ..world import clock, running
     from ..world.git import Git
     from ..world.settings import load
+    from ..world.upstream import Follower
     from ._clones import warnings
 
     place, run = home.place, f"run-{clock.entropy() >> 32:08x}"
@@ -61,10 +62,13 @@ def run(
     lock = running.RunLock(os.path.join(place.home, "run.lock"))
     lock.take(running.Holder(os.getpid(), run, datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="seconds")))
     try:
-        system, log = boot.system(place, git, settings, force, run, _show)
+        follow = Follower(git.follow, settings.start.fetch_minutes * 60)
+        system, log = boot.system(place, git, settings, force, run, follow, _show)
         try:
             signal.signal(signal.SIGINT, lambda *_: system.interrupt())
             signal.signal(signal.SIGTERM, lambda *_: system.interrupt())
+            for words, mend in follow(force.target):
+                say(f"warning: {words}\n  {mend}" if mend else words)
             for words in warnings(place, force.sync, force.target):
                 say(f"warning: {words}")
             agents = f"{force.max_agents} agents at most" if force.max_agents else "no agents"

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 import click
@@ -63,6 +64,7 @@ def _examine() -> Findings:
         return
     yield from _repository(place)
     yield from _settings(place)
+    yield from _target(place)
     yield disk(shutil.disk_usage(place.common).free)
     if not os.path.isdir(place.log):
         yield Finding("log", WRONG, "this repository is not ready for a swarm", "swarm init")
@@ -135,6 +137,17 @@ def _repository(place: Place) -> Findings:
         yield Finding("repository", WRONG, words, mend)
     if not problems:
         yield Finding("repository", OK, place.root)
+
+
+def _target(place: Place) -> Findings:
+    """Whether work would be cut from what others have moved on from. (What is wrong otherwise is said above.)"""
+    from ..world.git import Git
+
+    git = Git(place.root, place.common)
+    with suppress(SwarmError):
+        behind = git.behind(settings.load(place.root).start.target or git.default_branch())
+        if behind:
+            yield Finding("target", WARN, *behind)
 
 
 def _node(place: Place) -> Finding:

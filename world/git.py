@@ -10,6 +10,7 @@ merging.py     two commits become one, without a checkout
 stacking.py    branches, one on top of the other; what would conflict
 reverting.py   what landed, taken out again
 landing.py     moving the target
+upstream.py    what the target follows at a remote
 looking.py     the person's checkout
 workspace.py   what a worktree gets that is not in git
 traces.py      what was left where it does not belong
@@ -42,6 +43,7 @@ from . import (
     securing,
     stacking,
     traces,
+    upstream,
     workspace,
     worktrees,
 )
@@ -113,6 +115,11 @@ class Git:
         except UsageError as error:
             found.append((str(error), error.hint))
         return found
+
+    def behind(self, target: str) -> tuple[str, str] | None:
+        """What of its upstream the target lacks, as far as is known here: (in words, the command that mends it)."""
+        apart = upstream.distance(self._door, target)
+        return upstream.lacking(target, apart) if apart and apart.behind else None
 
     @in_words()
     def traces(self, since: str, base: str, commit: str, author: str) -> Traces:
@@ -211,6 +218,13 @@ class Git:
         """The person's checkout, as it is: not while a landing changes it."""
         with self._door.lock("landing"):
             return looking.checkout(self._door)
+
+    @in_words()
+    def follow(self, target: str) -> list[tuple[str, str]]:
+        """Fetch what the target follows at a remote and fast-forward it, if it is only behind. Returns what there is to
+        say: (words, the command for the person, empty where nothing is theirs to do).
+        """
+        return upstream.follow(self._door, target)
 
     @in_words()
     def land(self, target: str, base: str, commit: str) -> Landed | Moved | Refused:

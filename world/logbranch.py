@@ -29,7 +29,7 @@ ALIKE = 128 * 1024
 
 # Whatever a person has set for pushes and fetches of their own, this is about one branch and nothing else.
 _PUSH = ["--porcelain", "--progress", "--no-follow-tags", "--no-recurse-submodules", "--no-mirror"]
-_FETCH = ["--progress", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-prune", "--refmap="]
+FETCH = ["--progress", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-prune", "--refmap="]
 _OVERTAKEN = re.compile(
     r"\[rejected\]|cannot lock ref|failed to update ref|reference already exists|incorrect old value"
 )
@@ -148,7 +148,7 @@ class LogBranch:
         found: Tree = {}
         answer = self._door.pipe("ls-tree", "-l", "-z", "--full-tree", commit)
         if answer.code:
-            raise GitError(f"git cannot read the commit {commit[:12]} here: {_words(answer)}", self._mend)
+            raise GitError(f"git cannot read the commit {commit[:12]} here: {told(answer)}", self._mend)
         for line in answer.out.split(b"\0")[:-1]:
             words, name = line.split(b"\t", 1)
             mode, kind, id_, size = words.decode().split()
@@ -213,7 +213,7 @@ class LogBranch:
 
     def fetch(self) -> None:
         """Bring what the remote has. Raises Unreachable; and GitError if that is no commit that can be read."""
-        answer = self._far("fetch", *_FETCH, "--", self.remote, f"+{REF}:{self._ref}")
+        answer = self._far("fetch", *FETCH, "--", self.remote, f"+{REF}:{self._ref}")
         if answer.code == 0:
             if " -> " in answer.err and not self._is_commit(self._ref):  # it moved
                 self._run("update-ref", "-d", self._ref)
@@ -240,7 +240,7 @@ class LogBranch:
         if flag != "!":
             return ""
         if not _OVERTAKEN.search(why + answer.err):
-            words = ": ".join(filter(None, (_words(answer), why.strip())))
+            words = ": ".join(filter(None, (told(answer), why.strip())))
             raise GitError(f"{self.remote} refused the log: {words}", "git remote -v")
         return why
 
@@ -249,7 +249,7 @@ class LogBranch:
 
     def _failed(self, what: str, answer: Output, silent: bool = True) -> GitError:
         """The error for what came to no end; `silent`: as far as is known the remote did not answer."""
-        words = _words(answer) or f"exit {answer.code}"
+        words = told(answer) or f"exit {answer.code}"
         if _DAMAGED.search(answer.err):
             return GitError(f"git {what} failed, for objects of this repository are damaged: {words}", self._mend)
         if not silent:
@@ -263,7 +263,7 @@ class LogBranch:
         return answer.out
 
 
-def _words(answer: Output) -> str:
+def told(answer: Output) -> str:
     """What git said, without how far it came."""
     return first_lines("\n".join(line for line in answer.err.splitlines() if not _PROGRESS.match(line)))
 

@@ -7,6 +7,7 @@ runtime = "shell"       # for issues that name none
 model = ""
 test = ""               # the gate, a shell command; empty: no gate
 target = ""             # the branch to land on; empty: the one that is checked out
+fetch_minutes = 10.0    # so old may what is known of its upstream be when work is cut from it; 0: it is never fetched
 
 [limits]
 attempt_minutes = 60.0

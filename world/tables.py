@@ -25,6 +25,7 @@ class Start(Table, frozen=True):
     model: str = ""
     test: str = ""
     target: str = ""
+    fetch_minutes: Amount = 10.0
 
 
 class Limits(Table, frozen=True):

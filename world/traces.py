@@ -1,14 +1,15 @@
 """What was left where it does not belong: an agent's work in the person's checkout. Rule: only what git itself says of
 commits and contents is evidence, and it is only looked at.
 
-What the swarm landed is known by what its commits say of themselves (`messages.py`): whoever forges that can hide from
-this, and could as well have written another name into the commit.
+What the swarm landed is known by what its commits say of themselves (`messages.py`), what it fetched by a ref
+(`upstream.py`): whoever forges that can hide from this, and could as well have written another name into the commit.
 """
 
 import os
 
 from . import Traces
 from .door import Door, named
+from .upstream import MOVED
 
 
 def traces(door: Door, since: str, base: str, commit: str, author: str) -> Traces:
@@ -20,11 +21,16 @@ def traces(door: Door, since: str, base: str, commit: str, author: str) -> Trace
 
 
 def _commits(door: Door, since: str, author: str) -> tuple[list[str], list[str]]:
-    """The commits on the first-parent line since then that no landing made, and the author's among them."""
+    """The commits on the first-parent line since then that no landing made and that did not come from the target's
+    upstream, and the author's among them.
+    """
     email = author.partition("<")[2].rstrip("> ")
     form = f"--format=%H%x00%ae%x00%ce%x00{_trailer('Issue')}%x00{_trailer('Since')}"
-    told = door.ask("log", "--no-show-signature", "--first-parent", form, "--end-of-options", f"{since}..HEAD").out
-    rows = [row.split("\0") for row in told.split("\n")]
+    fetched = ("--not", f"--glob={MOVED}*", "--not")
+    told = door.ask(
+        "log", "--no-show-signature", "--first-parent", form, *fetched, "--end-of-options", f"{since}..HEAD"
+    )
+    rows = [row.split("\0") for row in told.out.split("\n")]
     foreign, own, onto = [], [], ""
     for commit, writer, committer, landed, first in (row for row in rows if len(row) == 5):
         if landed.strip():

@@ -154,6 +154,19 @@ def test_preparing_cuts_a_worktree_from_the_targets_tip(bench: Any) -> None:
     assert bench.repository.worktrees[PATH].files["new"] == "1\n"
 
 
+def test_before_a_worktree_is_cut_the_target_is_brought_up_to_date(bench: Any) -> None:
+    def follow(target: str) -> list[tuple[str, str]]:
+        bench.repository.commit(target, {"new": "1\n"})
+        return [("it moved", ""), ("it is stuck", "git pull")]
+
+    bench.hands = msgspec.structs.replace(bench.hands, follow=follow)
+    (prepared,) = said(Prepare("a", 1, PATH, BRANCH, "main", "cause"), bench)
+    assert prepared == WorktreePrepared(
+        1, PATH, BRANCH, bench.repository.tip("main"), notes=["it moved", "it is stuck: git pull"]
+    )
+    assert bench.repository.worktrees[PATH].files["new"] == "1\n"
+
+
 def run_of(**changes: Any) -> Run:
     given: dict[str, Any] = {
         "issue": "a",

@@ -45,6 +45,23 @@ def test_a_fresh_repository_is_well(swarm: Any, home: Home) -> None:
     assert [one for one in result.json["checks"] if one["state"] == "wrong"] == []
 
 
+def test_a_target_that_lacks_what_was_fetched_is_said_to(swarm: Any, home: Home) -> None:
+    at = Scratch(Path(home.place.root))
+    assert found(swarm, "target") == {}
+    start, ahead = at.git("rev-parse", "main"), at.commit({"b": "2\n"})
+    at.git("remote", "add", "origin", "nowhere")
+    at.git("update-ref", "refs/remotes/origin/main", ahead)
+    at.git("branch", "--set-upstream-to", "origin/main", "main")
+    assert found(swarm, "target") == {}
+    at.git("reset", "--quiet", "--hard", start)
+    assert found(swarm, "target") == {
+        "check": "target",
+        "state": "warn",
+        "words": "main is 1 commit behind origin/main",
+        "mend": "git switch main && git merge --ff-only origin/main",
+    }
+
+
 def test_a_repository_that_is_not_ready_is_told_how_and_left_as_it_is(
     swarm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
