@@ -8,12 +8,13 @@ not at all because of that.
 
 from collections.abc import Iterator
 
-from ..eventlog.events import AlertDelivered, AlertFailed, AlertRaised, RunStarted
+from ..eventlog.events import AlertDelivered, AlertFailed, AlertRaised, IssueHeld, RunStarted
+from ..eventlog.fact import Event
 from ..eventlog.ids import time_of
 from ..eventlog.telling import sentence
 from ..eventlog.text import head
-from ..projections import Board, alerts, runs
-from . import nodes
+from ..projections import Board, alerts, issues, runs
+from . import nodes, retries
 from .command import Command, Decide, Said
 from .hands import Hands
 
@@ -44,14 +45,23 @@ def due(board: Board, now: float) -> list[Command]:
     settings = board[runs.State].settings
     if settings is None or not settings.alerts:
         return []
-    return [*_raise(board), *_send(board, settings, now)]
+    return [*_raise(board, settings), *_send(board, settings, now)]
 
 
-def _raise(board: Board) -> Iterator[Command]:
+def _raise(board: Board, settings: RunStarted) -> Iterator[Command]:
     """One alert about each event that calls for one."""
     for event in board[alerts.State].pending():
+        if isinstance(event.data, IssueHeld) and _is_wished(board, event, settings):
+            continue
         text = head(f"{event.subject}: {sentence(event)}", TEXT)
         yield Decide(event.subject, AlertRaised(alerts.kind_of(event), text, about=event.id), event.id)
+
+
+def _is_wished(board: Board, event: Event[IssueHeld], settings: RunStarted) -> bool:
+    """Whether no retry was used up: its conflict has an alert of its own, or a person dropped it."""
+    issue = board[issues.State].all.get(event.subject)
+    attempt = issue.attempts.get(event.data.attempt) if issue else None
+    return attempt is not None and retries.is_wished(attempt, settings)
 
 
 def _send(board: Board, settings: RunStarted, now: float) -> Iterator[Command]:

@@ -86,13 +86,14 @@ class Landing(msgspec.Struct, frozen=True):
 
 
 class Land(OfBatch, frozen=True):
-    """Move the target."""
+    """Move the target. `known`: for these reasons git refused one that still waits, all alone."""
 
     target: str
     base: str
     commit: str
     members: tuple[Landing, ...]
     cause: str
+    known: frozenset[str] = frozenset()
 
 
 class Find(Land, frozen=True):
@@ -195,7 +196,13 @@ def _landed(command: Land, one: Landing) -> Said:
 
 def _held(command: Land, one: Landing, reason: str, by_hand: str) -> Said:
     held = LandingHeld(
-        attempt=one.attempt, target=command.target, commit=command.commit, reason=reason, command=by_hand
+        attempt=one.attempt,
+        target=command.target,
+        commit=command.commit,
+        reason=reason,
+        command=by_hand,
+        others=len(command.members) - 1,
+        known=reason in command.known,
     )
     return Said(one.issue, held, command.cause)
 

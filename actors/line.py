@@ -262,12 +262,15 @@ class Line:
 
     def _land(self) -> Iterator[Land]:
         ready = [*self.aside, *([self.head] if self.head else [])]
+        told = [held for member in self.waiting if (held := self.known[member].held) and not held.others]
+        known = frozenset(held.reason for held in told)
         for batch in ready:
             look = self.outlooks.get(batch.id)
             if batch.stacked and look and look.word == stacks.GREEN and not self._is_unsaid(batch):
                 members = tuple(self._share(batch, member) for member in batch.members if member in self.waiting)
                 stacked = batch.stacked
-                yield Land(batch.id, self.settings.target, stacked.base, stacked.commit, members, self._cause(batch))
+                where = (batch.id, self.settings.target, stacked.base, stacked.commit)
+                yield Land(*where, members, self._cause(batch), known)
 
     def _find(self, batch: batches.Batch) -> Iterator[Find]:
         if stacked := batch.stacked:

@@ -56,6 +56,12 @@ def allowed(settings: RunStarted, failed: issues.Attempt) -> int:
     return settings.retry.roles.get(role, settings.max_retries)
 
 
+def is_wished(failed: issues.Attempt, settings: RunStarted) -> bool:
+    """Whether a person wants it left as it is: it was dropped, or conflicts are not to be tried again."""
+    left = settings.merge.on_conflict in ("skip", "stop")
+    return MergeDropped in failed.latest or (left and MergeConflicted in failed.latest)
+
+
 def pause(policy: RetryPolicy, failures: int) -> float:
     """Seconds until an issue that failed so often is tried again."""
     return min(policy.backoff * 2.0 ** min(failures - 1, _LONG), policy.longest)
@@ -70,10 +76,10 @@ def waits(issue: issues.Issue, now: float) -> bool:
 
 def _final(failed: issues.Attempt, settings: RunStarted) -> bool:
     """Whether trying again would not help, or is not what a person wants."""
-    if MergeDropped in failed.latest:
+    if is_wished(failed, settings):
         return True
     if MergeConflicted in failed.latest:
-        return settings.merge.on_conflict in ("skip", "stop")
+        return False
     rejected, unmerged = fact(failed.latest, WorkRejected), fact(failed.latest, MergeRejected)
     return bool((rejected and rejected.final) or (unmerged and unmerged.final))
 

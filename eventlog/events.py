@@ -665,13 +665,17 @@ class MergeRejected(Fact):
 
 
 class LandingHeld(Fact):
-    """Git would not fast-forward the checked-out target; `command` is for the person whose checkout it is."""
+    """Git would not fast-forward the checked-out target; `command` is for the person whose checkout it is. `others`: so
+    many more were to land with it, and each is tried alone next. `known`: of one that still waits, the same was said.
+    """
 
     attempt: int
     target: str
     commit: str
     reason: str
     command: str
+    others: int = 0
+    known: bool = False
 
 
 class MergeLanded(Fact):

@@ -3,7 +3,8 @@ the alert about it, in the order of ids; so the newest event of a node about whi
 it that they need none any more.
 
 What happened in a run that had nobody to tell is never raised later. What a run could not raise or deliver is left to
-the next.
+the next. What goes on until an event says that it is over (a provider without quota, a held queue) calls for one alert,
+however often it is said meanwhile.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
@@ -25,7 +26,9 @@ from ..eventlog.events import (
     MergeConflicted,
     MergeRejected,
     QueueHeld,
+    QueueResumed,
     QuotaExhausted,
+    QuotaResumed,
     RunStarted,
     RunStopped,
     ValidationFinished,
@@ -48,10 +51,15 @@ _KINDS: Mapping[type[Fact], Callable[[Any], str]] = {
     BudgetExceeded: lambda _: "budget_exceeded",
     ValidationFinished: lambda f: "validate_failed" if f.verdict in ("failed", "broken") else "",
     IssueHeld: lambda f: "retry_exhausted" if f.attempt else "",
-    LandingHeld: lambda _: "landing_held",
+    LandingHeld: lambda f: "" if f.others or f.known else "landing_held",
     LeakDetected: lambda _: "leak_detected",
     QuotaExhausted: lambda _: "quota_exhausted",
 }
+_ENDS: Mapping[type[Fact], type[Fact]] = {QuotaResumed: QuotaExhausted, QueueResumed: QueueHeld}
+"""What says that a trouble of that kind, with the same subject, is over."""
+
+Trouble = tuple[type[Fact], str]
+"""(kind of fact, subject)"""
 
 
 def kind_of(event: Event[Any]) -> str:
@@ -81,7 +89,8 @@ class Alert(msgspec.Struct):
 
 class State(Fold):
     """`alerts` by their ids; `waiting` has the events that may call for one. `marks`: by the bits of a node, the alert
-    about its newest event. `started`: (run, whether it has somebody to tell) -> its beginning.
+    about its newest event. `started`: (run, whether it has somebody to tell) -> its beginning. `lasting`: what was said
+    of a trouble that is not over, by ids; `over`: what ended one last.
     """
 
     def __init__(self) -> None:
@@ -90,11 +99,22 @@ class State(Fold):
         self.waiting: dict[str, Event[Any]] = {}
         self.marks: dict[int, Event[AlertRaised]] = {}
         self.started: dict[tuple[str, bool], Event[RunStarted]] = {}
+        self.lasting: dict[Trouble, dict[str, Event[Any]]] = {}
+        self.over: dict[Trouble, Event[Any]] = {}
 
     def pending(self) -> list[Event[Any]]:
         """The events about which an alert is to be raised, in order."""
-        found = (event for event in self.waiting.values() if (event.correlationid, True) in self.started)
+        found = (event for event in self.waiting.values() if self._has_ears(event) and not self._is_known(event))
         return sorted(found, key=lambda event: event.id)
+
+    def _has_ears(self, event: Event[Any]) -> bool:
+        return (event.correlationid, True) in self.started
+
+    def _is_known(self, event: Event[Any]) -> bool:
+        """Whether somebody was, or is to be, told of the same trouble."""
+        said = self.lasting.get(_trouble(event), {}).values()
+        before = (other for other in said if other.id < event.id and kind_of(other) == kind_of(event))
+        return any(map(self._has_ears, before))
 
     def undelivered(self) -> Iterator[tuple[str, Alert, list[str]]]:
         """Alerts (id, alert, channels) that the channels of their run have not all taken, oldest first."""
@@ -108,13 +128,16 @@ class State(Fold):
         return started.data.alerts if started else []
 
     def needs_none(self, event: Event[Any]) -> bool:
-        """Whether its run has nobody to tell, or an alert about it, or a later one, was raised."""
-        mark = self.marks.get(node_bits_of(event.id))
-        return (event.correlationid, False) in self.started or (mark is not None and event.id <= mark.data.about)
+        """Whether its run has nobody to tell, or an alert about it, or a later one, was raised; or it is over."""
+        mark, over = self.marks.get(node_bits_of(event.id)), self.over.get(_trouble(event))
+        raised = mark is not None and event.id <= mark.data.about
+        return raised or (event.correlationid, False) in self.started or (over is not None and event.id < over.id)
 
     def events(self) -> Iterable[Event[Any]]:
-        """How runs began, and the marks, in the order of ids."""
-        return sorted(chain(self.started.values(), self.marks.values()), key=lambda event: event.id)
+        """How runs began, the marks, and the troubles, in the order of ids."""
+        lasting = chain.from_iterable(said.values() for said in self.lasting.values())
+        found = chain(self.started.values(), self.marks.values(), self.over.values(), lasting)
+        return sorted(found, key=lambda event: event.id)
 
     def about(self, key: str) -> Iterable[Event[Any]]:
         """The alert's events, and what waits."""
@@ -144,6 +167,26 @@ class State(Fold):
 def _noticed(state: State, event: Event[Any]) -> None:
     if kind_of(event) and not state.needs_none(event):
         state.waiting[event.id] = event
+
+
+def _lasts(state: State, event: Event[Any]) -> None:
+    over = state.over.get(_trouble(event))
+    if kind_of(event) and not (over and event.id < over.id):
+        state.lasting.setdefault(_trouble(event), {})[event.id] = event
+    _noticed(state, event)
+
+
+def _ended(state: State, event: Event[Any]) -> None:
+    trouble = _ENDS[type(event.data)], event.subject
+    held = state.over.get(trouble)
+    if held is None or held.id < event.id:
+        state.over[trouble] = event
+        state.lasting[trouble] = {id_: one for id_, one in state.lasting.get(trouble, {}).items() if id_ > event.id}
+        state.prune()
+
+
+def _trouble(event: Event[Any]) -> Trouble:
+    return type(event.data), event.subject
 
 
 def _started(state: State, event: Event[RunStarted]) -> None:
@@ -184,6 +227,8 @@ def _newest(events: dict[str, Any], event: Event[Any]) -> None:
 
 ON: Mapping[type[Fact], Handler] = {
     **dict.fromkeys(_KINDS, _noticed),
+    **dict.fromkeys(_ENDS.values(), _lasts),
+    **dict.fromkeys(_ENDS, _ended),
     RunStarted: _started,
     AlertRaised: _raised,
     AlertDelivered: _delivered,

@@ -7,7 +7,18 @@ import pytest
 from swarm.actors import alerts, watchdog
 from swarm.actors.alerts import LONGEST, SendAlert
 from swarm.actors.command import Decide
-from swarm.eventlog.events import AlertDelivered, AlertFailed, AlertRaised, GateFinished, QuotaExhausted
+from swarm.eventlog.events import (
+    AlertDelivered,
+    AlertFailed,
+    AlertRaised,
+    GateFinished,
+    IssueHeld,
+    MergeConflicted,
+    MergeDropped,
+    MergePolicy,
+    QuotaExhausted,
+)
+from swarm.eventlog.fact import Fact
 from swarm.projections.alerts import TRIES
 
 from doubles import MemoryAlerts, hands
@@ -49,6 +60,31 @@ def test_several_are_raised_in_order_so_that_a_torn_write_loses_none(h: History)
     h.add(QuotaExhausted(9.0, "429"), "kimi", "watchdog")
     found = [fact.about for _, fact in decided(watchdog.due(h.board(), h.now)) if isinstance(fact, AlertRaised)]
     assert found == [event.id for event in h.events[-2:]]
+
+
+CONFLICT = MergeConflicted(1, "b", ["f"])
+
+
+@pytest.mark.parametrize(
+    ("end", "policy", "raised"),
+    [
+        (CONFLICT, "skip", ["merge_conflict"]),
+        (CONFLICT, "stop", ["merge_conflict"]),
+        (CONFLICT, "reopen", ["merge_conflict", "retry_exhausted"]),
+        (MergeDropped(1, "not that one"), "skip", []),
+    ],
+)
+def test_what_is_not_to_be_tried_again_has_not_used_up_its_retries(end: Fact, policy: str, raised: list[str]) -> None:
+    h = History()
+    h.run(alerts=["hook"], max_retries=0, merge=MergePolicy(on_conflict=policy))
+    h.issue("a")
+    h.to("queued")
+    h.add(end, "a", "merger", run="run-1" if end is CONFLICT else "")
+    held = [(subject, fact) for subject, fact in decided(watchdog.due(h.board(), h.now)) if isinstance(fact, IssueHeld)]
+    assert len(held) == 1
+    h.add(held[0][1], "a", "watchdog")
+    found = [fact.kind for _, fact in decided(watchdog.due(h.board(), h.now)) if isinstance(fact, AlertRaised)]
+    assert found == raised
 
 
 def test_nothing_is_raised_where_there_is_nobody_to_tell(h: History) -> None:

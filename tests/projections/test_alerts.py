@@ -17,7 +17,9 @@ from swarm.eventlog.events import (
     MergeConflicted,
     MergeRejected,
     QueueHeld,
+    QueueResumed,
     QuotaExhausted,
+    QuotaResumed,
     RunStopped,
     ValidationFinished,
 )
@@ -47,6 +49,8 @@ CALLS: list[tuple[Fact, str]] = [
     (IssueHeld("g", "it failed", attempt=2), "retry_exhausted"),
     (IssueHeld("g", "over its budget"), ""),
     (LandingHeld(1, "main", "c", "changes", "git stash"), "landing_held"),
+    (LandingHeld(1, "main", "c", "changes", "git stash", others=2), ""),
+    (LandingHeld(1, "main", "c", "changes", "git stash", known=True), ""),
     (LeakDetected(1, "HEAD moved"), "leak_detected"),
     (QuotaExhausted(9.0, "429"), "quota_exhausted"),
 ]
@@ -105,6 +109,45 @@ def test_what_a_killed_run_did_not_raise_is_left_to_the_next() -> None:
     id_ = h.add(GateFinished(1, "c", "failed"), "a", "builder")
     h.run("run-2", alerts=["hook"])
     assert pending(h) == [id_]
+
+
+LASTING: list[tuple[Fact, Fact]] = [
+    (QuotaExhausted(9.0, "429"), QuotaResumed()),
+    (QueueHeld("infrastructure", "it cannot judge"), QueueResumed()),
+]
+
+
+@pytest.mark.parametrize(("fact", "end"), LASTING)
+def test_a_trouble_that_lasts_is_told_once_until_it_is_over(fact: Fact, end: Fact) -> None:
+    h = told()
+    first = h.add(fact, "x", "watchdog")
+    h.add(fact, "x", "watchdog")
+    assert pending(h) == [first]
+    h.add(AlertRaised("x", "x", about=first), "x", "watchdog")
+    h.add(fact, "x", "watchdog")
+    assert pending(h) == []
+    h.add(end, "x", "watchdog")
+    assert (pending(h), h.board()[alerts.State].waiting) == ([], {})
+    again = h.add(fact, "x", "watchdog")
+    assert pending(h) == [again]
+    other = h.add(fact, "y", "watchdog")
+    assert pending(h) == [again, other]
+
+
+@pytest.mark.parametrize(("fact", "_end"), LASTING)
+def test_a_trouble_of_which_nobody_was_told_is_told_by_the_next_run(fact: Fact, _end: Fact) -> None:
+    h = History()
+    h.run()
+    h.add(fact, "x", "watchdog")
+    h.run("run-2", alerts=["hook"])
+    id_ = h.add(fact, "x", "watchdog", run="run-2")
+    assert pending(h) == [id_]
+
+
+def test_one_queue_may_be_held_for_two_troubles() -> None:
+    h = told()
+    ids = [h.add(QueueHeld(kind, "x"), "run-1", "merger") for kind in ("infrastructure", "conflict", "person")]
+    assert pending(h) == ids[:2]
 
 
 def test_an_alert_about_what_is_to_come_hides_nothing() -> None:
