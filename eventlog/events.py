@@ -327,13 +327,16 @@ class ConflictResolved(Fact):
 
 class CheckoutSeen(Fact):
     """The person's checkout before the attempt began: `head` (commit), `branch` (empty: detached), `state` (a digest of
-    `git status`).
+    what is not as in the commit). There are so many such `files` (-1: not noted down). `marks`: one after the other, of
+    each eight hex digits for its name and eight for what it is; those with the smallest, where they are too many.
     """
 
     attempt: int
     head: str
     branch: str
     state: str
+    files: int = -1
+    marks: str = ""
 
 
 class LeakDetected(Fact):

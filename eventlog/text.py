@@ -5,6 +5,9 @@ Every quantifier is bounded and possessive, and no two alternatives can take the
 """
 
 import re
+from collections.abc import Sequence
+
+import msgspec
 
 _ANSI = re.compile(
     "(?:\x1b\\[|\x9b)[0-?]{0,64}+[ -/]{0,8}+[@-~]"  # CSI: colours, cursor
@@ -60,3 +63,17 @@ def tail(text: str, size: int) -> str:
     """The end of `text`, at most `size` bytes in UTF-8, cut between characters. Lone surrogates become U+FFFD."""
     text = _SURROGATE.sub("\ufffd", text[-size:])
     return text.encode()[-size:].decode(errors="ignore")
+
+
+def fitting(names: Sequence[str], most: int = 200, room: int = 16_000) -> list[str]:
+    """The first of them, at most `most` and `room` bytes as JSON: an event holds 64 KiB. How many were left out is the
+    last entry: `… and 3 more`.
+    """
+    found: list[str] = []
+    for name in names[:most]:
+        room -= len(msgspec.json.encode(name)) + len(",")
+        if room < 0:
+            break
+        found.append(name)
+    left = len(names) - len(found)
+    return [*found, f"… and {left} more"] if left else found

@@ -16,7 +16,7 @@ from swarm.world import Checkout, Landed, Moved, Reading, Refused, Reverted, Sec
 from swarm.world.git import GitError
 from swarm.world.leasing import Leasing, Wish
 
-from memory import Commit, Files, Objects
+from memory import Commit, Files, Objects, marks
 
 __all__ = ["ROOT", "Commit", "Files", "MemoryCarrier", "MemoryHub", "MemoryRepository", "ScriptedSessions", "hands"]
 ROOT = "/repository"
@@ -72,8 +72,7 @@ class MemoryRepository(Objects):
         return found
 
     def checkout(self) -> Checkout:
-        files = sorted(self.dirty)
-        return Checkout(self.tip(self.home), self.home, "\0".join(files), files)
+        return Checkout(self.tip(self.home), self.home, "\0".join(sorted(self.dirty)), marks(self.dirty))
 
     def traces(self, since: str, base: str, commit: str, author: str) -> Traces:
         tip = self.tip(self.home)

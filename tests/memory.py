@@ -5,6 +5,7 @@ beyond that it does what git does. `doubles.MemoryRepository` is built on it.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from zlib import crc32
 
 import msgspec
 
@@ -170,3 +171,8 @@ def _three_way(origin: Files, ours: Files, theirs: Files) -> tuple[Files, list[s
 
 def _digest(of: Iterable[object]) -> str:
     return blake2b(msgspec.json.encode(of, order="sorted"), digest_size=20).hexdigest()
+
+
+def marks(names: Iterable[str]) -> dict[str, str]:
+    """What a checkout says of files that are as they were when they came."""
+    return {name: f"{crc32(name.encode()):08x}{len(name):08x}" for name in sorted(names)}

@@ -105,14 +105,16 @@ class Reverted(msgspec.Struct, frozen=True):
 
 
 class Checkout(msgspec.Struct, frozen=True):
-    """The person's checkout: the commit, the branch (empty: detached), a digest of `git status`, and the files in it
-    that are not as in the commit (at most 200).
+    """The person's checkout: the commit, the branch (empty: detached), and a digest of what is not as in the commit.
+    `marks`: the names of such files, each with eight hex digits for its name and eight for what it is; there are so
+    many `more`, whose names have greater digits.
     """
 
     head: str
     branch: str
     state: str
-    files: list[str] = []
+    marks: dict[str, str] = {}
+    more: int = 0
 
 
 class Traces(msgspec.Struct, frozen=True):

@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 
 from ..eventlog.errors import SwarmError
-from ..eventlog.text import head
+from ..eventlog.text import fitting, head
 from .gitfiles import branch_tip, checked_out, stamp
 from .hearing import answered, heard
 
@@ -358,14 +358,7 @@ def named(names: Sequence[str], most: int = 200, room: int = 16_000) -> list[str
     """The first file names, made printable, at most `most` and `room` bytes as JSON: an event holds 64 KiB. How many
     were left out is the last entry: `… and 3 more`.
     """
-    found: list[str] = []
-    for name in map(printable, names[:most]):
-        room -= len(msgspec.json.encode(name)) + len(",")
-        if room < 0:
-            break
-        found.append(name)
-    left = len(names) - len(found)
-    return [*found, f"… and {left} more"] if left else found
+    return fitting(list(map(printable, names)), most, room)
 
 
 def erase(path: str) -> None:

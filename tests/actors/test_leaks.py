@@ -42,7 +42,7 @@ def test_the_checkout_is_seen_before_the_agent_begins(h: History, bench: Any) ->
     look = one(h)
     assert look == Look("a", 1, cause)
     tip = bench.repository.tip("main")
-    assert said(look, bench) == [CheckoutSeen(1, tip, "main", "")]
+    assert said(look, bench) == [CheckoutSeen(1, tip, "main", "", 0)]
 
 
 def test_what_was_seen_is_compared_once(h: History) -> None:
@@ -85,6 +85,53 @@ def test_a_changed_file_is_told_and_is_the_agents_if_it_is_as_in_its_work(begun:
     bench.repository.leaked.add("new")
     leak, _ = said(begun, bench)
     assert leak == LeakDetected(1, "files changed: new, notes", "new as in its work", ["new", "notes"])
+
+
+def again(begun: Secure, bench: Any, **changes: Any) -> Secure:
+    """The same, the checkout being seen (once more) only now."""
+    (seen,) = said(Look("a", 1, "cause"), bench)
+    return msgspec.structs.replace(begun, seen=msgspec.structs.replace(seen, **changes))
+
+
+def test_what_was_there_before_is_neither_told_nor_evidence(begun: Secure, bench: Any) -> None:
+    bench.repository.dirty |= {"dirty", "new"}
+    bench.repository.leaked.add("new")
+    later = again(begun, bench)
+    assert [type(fact) for fact in said(later, bench)] == [WorkSecured]
+    bench.repository.dirty.add("leak")
+    leak, _ = said(later, bench)
+    assert leak == LeakDetected(1, "files changed: leak", "", ["leak"])
+    assert hash(later)
+
+
+def test_what_was_there_before_and_is_gone_is_told_beside_what_came(begun: Secure, bench: Any) -> None:
+    bench.repository.dirty |= {"dirty", "more"}
+    later = again(begun, bench)
+    bench.repository.dirty ^= {"dirty", "leak"}
+    leak, _ = said(later, bench)
+    assert leak == LeakDetected(1, "files changed: leak; changed files are gone", "", ["leak"])
+
+
+def test_of_more_files_than_are_marked_only_those_that_both_looks_marked_count(begun: Secure, bench: Any) -> None:
+    bench.repository.dirty |= {"a", "b", "c"}
+    marks = sorted(bench.repository.checkout().marks.values())
+    later = again(begun, bench, marks="".join(marks[:2]))
+    assert [type(fact) for fact in said(later, bench)] == [WorkSecured]
+    bench.repository.dirty |= {f"n{number}" for number in range(8)}
+    edge = marks[1][:8]
+    under = [name for name, mark in bench.repository.checkout().marks.items() if name[0] == "n" and mark[:8] < edge]
+    assert 0 < len(under) < 8
+    leak, _ = said(later, bench)
+    assert leak.files == under  # type: ignore[attr-defined]
+    bench.repository.dirty -= set(under)
+    leak, _ = said(later, bench)
+    assert (leak.what, leak.files) == ("files changed, among more than are looked at", [])  # type: ignore[attr-defined]
+
+
+def test_what_an_old_swarm_saw_does_not_tell_one_file_from_another(begun: Secure, bench: Any) -> None:
+    bench.repository.dirty.add("notes")
+    old = msgspec.structs.replace(begun, seen=CheckoutSeen(1, bench.repository.tip("main"), "main", "another digest"))
+    assert [type(fact) for fact in said(old, bench)] == [WorkSecured]
 
 
 def test_a_failed_attempt_tells_its_leak_first(begun: Secure, bench: Any) -> None:

@@ -44,6 +44,17 @@ def test_an_agent_that_writes_its_work_into_the_main_checkout_too_is_held(stage:
     assert not stage.events("batch.formed")
 
 
+def test_of_a_checkout_that_was_dirty_only_what_the_agent_changed_is_told_and_held_against_it(stage: Stage) -> None:
+    for name in ("a.txt", "b.txt"):  # b.txt is already as the agent will make it
+        (stage.root / name).write_text("same\n")
+    (stage.root / "new").mkdir()
+    (stage.root / "new" / "mine").write_text("mine\n")
+    issue = stage.issue("Write more", f"echo same > b.txt; {HOME}; echo more >> a.txt; echo x > new/leak")
+    assert "landing.held" in stage.start().out
+    (leak,) = leaks(stage, issue)
+    assert (leak.data.evidence, leak.data.files) == ("", ["a.txt", "new/leak"])  # type: ignore[attr-defined]
+
+
 def test_what_is_held_for_a_leak_may_be_begun_anew_instead(stage: Stage) -> None:
     issue = stage.issue("Leak once", f'echo same > b.txt; test "${{SWARM_SESSION##*-}}" = 2 || cp b.txt {HOME[3:]}/')
     assert stage.start().code == 1

@@ -256,13 +256,14 @@ def test_lines_that_a_resolution_dropped_are_listed(ground: Ground) -> None:
 
 def test_the_persons_checkout_is_seen_as_it_is(ground: Ground) -> None:
     before = ground.repo.checkout()
-    assert (before.head, before.branch, before.files) == (ground.repo.tip("main"), "main", [])
+    assert (before.head, before.branch, before.marks) == (ground.repo.tip("main"), "main", {})
     assert ground.repo.checkout() == before
     ground.obstruct("left")
     dirty = ground.repo.checkout()
-    assert (dirty.head, dirty.files) == (before.head, ["left"])
+    assert (dirty.head, list(dirty.marks), dirty.more) == (before.head, ["left"], 0)
+    assert len(dirty.marks["left"]) == 16
     assert dirty.state != before.state
     ground.clear("left")
     assert ground.repo.checkout() == before
     tip = ground.commit({"b": "2\n"})
-    assert ground.repo.checkout() == type(before)(tip, "main", before.state, [])
+    assert ground.repo.checkout() == type(before)(tip, "main", before.state)
