@@ -13,6 +13,7 @@ from ..eventlog.events import (
     IssueReopened,
     LeakCleared,
     MergeLanded,
+    MergeReverted,
     WorkSecured,
     WorktreePrepared,
     WorktreeRemoved,
@@ -116,6 +117,9 @@ def _has_landed(board: Board, attempt: agents.Attempt) -> bool:
 def _why(board: Board, attempt: agents.Attempt) -> str:
     """Why it did not land, as far as that is known."""
     seen = board[issues.State].all[attempt.issue].attempts[attempt.number]
+    reverted = fact(attempt.latest, MergeReverted)
+    if reverted and attempt.unlanded:
+        return f"rolled back: {reverted.reason}" if reverted.reason else "rolled back"
     cancelled = fact(attempt.latest, AttemptCancelled)
     if not attempt.ended and attempt.leak:
         return f"held: {attempt.leak}"

@@ -48,6 +48,8 @@ def test_one_of_several_that_landed_is_taken_out_and_given_back(stage: Stage, mo
     message = stage.git("log", "-1", "--format=%B", "main")
     assert message.startswith(f"Revert {names[1]}\n\nThis reverts commit ")
     assert f"it is too slow\n\nSwarm-Issue: {names[1]}" in message
+    (row,) = stage.json("work", "list")
+    assert (row["issue"], row["why"]) == (names[1], "rolled back: it is too slow")
     again = stage.swarm("rollback", names[1])
     assert (again.code, "nothing of" in again.err) == (2, True)
     assert stage.swarm("merge", "retry", names[1]).code == 2, "merging the same commits would change nothing"
