@@ -5,6 +5,7 @@ gitfiles.py    git's own small files, read without git
 commits.py     written, one or many
 worktrees.py   made, put at a commit, deleted
 securing.py    what an agent left becomes a commit
+submodules.py  what of them must not land
 resolving.py   a merge that conflicts, laid out for an agent, and what became of it
 merging.py     two commits become one, without a checkout
 stacking.py    branches, one on top of the other; what would conflict

@@ -63,6 +63,11 @@ def read_line(path: str) -> str:
         os.close(descriptor)
 
 
+def warily(path: str, flags: int) -> int:
+    """For `open(opener=…)`, of what may be something else by now: no link is followed, and no pipe waited for."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
 def write_line(path: str, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:

@@ -10,6 +10,7 @@ import stat
 from ..eventlog.hashes import blake2b
 from . import Checkout
 from .door import Door, failed, printable
+from .gitfiles import warily
 
 MOST = 1000
 """Files that are marked."""
@@ -46,7 +47,7 @@ def _look(door: Door, name: str, word: str) -> bytes:
         if stat.S_ISLNK(info.st_mode):
             return kind + os.fsencode(os.readlink(path))
         if stat.S_ISREG(info.st_mode) and info.st_size <= READ:
-            with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            with open(path, "rb", opener=warily) as file:
                 return kind + file.read(READ)
     except OSError:
         return word.encode()

@@ -7,7 +7,7 @@ import os
 
 import msgspec
 
-from . import Conflict, Secured, resolving
+from . import Conflict, Secured, resolving, submodules
 from .aside import keep_aside
 from .commits import signature, tree_of, write
 from .door import Door, GitError, named
@@ -38,8 +38,8 @@ def secure(door: Door, path: str, branch: str, begun: Begun, ref: str, message: 
     folder that is gone leaves what the branch has. The commit has the date of the securing; the same again finds the
     same commit at `ref`.
 
-    What should not land (a huge file, git's conflict marks) does not get to the branch, and the error says so; a wip
-    ref takes it, with a note, since nobody pushes that, and no work may be lost.
+    What should not land (a huge file, git's conflict marks, a submodule that nobody could fetch) does not get to the
+    branch, and the error says so; a wip ref takes it, with a note, since nobody pushes that, and no work may be lost.
     """
     full = door.beneath(path)
     check_branch(branch)
@@ -53,7 +53,7 @@ def secure(door: Door, path: str, branch: str, begun: Begun, ref: str, message: 
     commit = _commit(door, found.tree, parents, ref, message, author) if parents else parent
     if tip:
         commit = _join(door, tip, commit, message, author)
-    notes = [*found.notes, *_unfit(door, commit, begun, final)]
+    notes = [*found.notes, *_unfit(door, full, commit, begun, final)]
     door.run("update-ref", ref, commit, hint="swarm doctor")
     keep_aside(door, full, branch, begun.base, commit, author)
     return Secured(
@@ -66,13 +66,13 @@ def secure(door: Door, path: str, branch: str, begun: Begun, ref: str, message: 
     )
 
 
-def _unfit(door: Door, commit: str, begun: Begun, final: bool) -> list[str]:
+def _unfit(door: Door, full: str, commit: str, begun: Begun, final: bool) -> list[str]:
     """Notes on what should not land; raises GitError if it would."""
     if commit == begun.base:
         return []
     marked = resolving.marked(door, commit, begun.base, begun.work) if begun.resolve else []
     heavy = [f"{name} ({megabytes(size)})" for size, name in huge(door, begun.base, commit)]
-    found = {}
+    found = submodules.unfit(door, full, begun.base, commit)
     if marked:
         found[f"git's conflict marks are left in {', '.join(named(marked, 10))}"] = "resolve them"
     if heavy:

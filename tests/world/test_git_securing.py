@@ -219,25 +219,6 @@ def test_the_files_of_a_nested_repository_are_files(attempt: Attempt, committed:
     assert attempt.secure() == secured
 
 
-def test_a_submodule_stays_a_submodule(attempt: Attempt, tmp_path: Path) -> None:
-    upstream = make(tmp_path / "upstream", {"lib": "1"})
-    scratch = attempt.scratch
-    scratch.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(upstream.root), "sub")
-    attempt.base = scratch.commit({}, "with a submodule")
-    attempt.git.remove(PATH, attempt.base)
-    attempt.git.delete_branch(BRANCH, attempt.git.tip(BRANCH))
-    attempt.git.prepare(PATH, BRANCH, attempt.base)
-    attempt.scratch.write({"new": "x"}, at=attempt.worktree)
-    assert attempt.secure().files == ["new"]  # the empty folder of a submodule is not a deletion
-    attempt.agent("-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init")
-    newer = upstream.commit({"lib": "2"})
-    attempt.scratch.git("fetch", "--quiet", at=attempt.worktree / "sub")
-    attempt.scratch.git("checkout", "--quiet", newer, at=attempt.worktree / "sub")
-    secured = attempt.secure()
-    assert secured.files == ["new", "sub"]
-    assert f"160000 commit {newer}\tsub" in attempt.scratch.git("ls-tree", secured.commit)
-
-
 def test_at_most_two_hundred_names_go_into_the_event_and_odd_ones_can_be_written(attempt: Attempt) -> None:
     attempt.scratch.write({f"many/{n:03}": "x" for n in range(250)}, at=attempt.worktree)
     (attempt.worktree / os.fsdecode(b"caf\xe9\n")).write_text("x")
