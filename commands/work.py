@@ -26,6 +26,7 @@ from ..eventlog.text import many, printable
 from ..mailbox import addresses
 from ..projections import Board, agents, fact, happened, issues
 from . import Home, as_json, emit, put, say, table, whoami
+from ._astray import take_away, unsecured
 
 if TYPE_CHECKING:
     from ..world.door import Door
@@ -54,6 +55,8 @@ def list_(all_: bool, json_: bool) -> None:
     home = Home()
     board = home.board(("agents", "issues"), whole=True)
     rows = [row for attempt in _left(board) if not (row := _row(home, board, attempt))["landed"] or all_]
+    stuck = [_row(home, board, attempt) for attempt in unsecured(home, board)]
+    rows += stuck
     strays = list(_strays(home, board))
     rows += [_stray(home, name) for name in strays]
     if json_:
@@ -64,6 +67,8 @@ def list_(all_: bool, json_: bool) -> None:
         return
     head = ("work", "agent", "ended", "why", "commits", "files", "kept in", "worktree")
     table([[row[key] or "-" for key in _COLUMNS] for row in [_short(row) for row in rows]], head)
+    if stuck:
+        say("what is kept nowhere yet is secured by: swarm start; what has a link for a worktree, by: swarm work clean")
     if strays:
         say("what the log does not know is kept and removed by: swarm work clean --all")
 
@@ -72,7 +77,8 @@ _COLUMNS = ("name", "agent", "ended", "why", "commits", "files", "ref", "worktre
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "files": len(row["files"]), "worktree": "there" if row["worktree"] else ""}
+    there = "a link" if os.path.islink(row["worktree"]) else "there" if row["worktree"] else ""
+    return {**row, "files": len(row["files"]), "worktree": there}
 
 
 def _left(board: Board) -> list[agents.Attempt]:
@@ -102,7 +108,7 @@ def _row(home: Home, board: Board, attempt: agents.Attempt) -> dict[str, Any]:
         "files": secured.files if secured else [],
         "left": secured.left if secured else [],
         "notes": secured.notes if secured else [],
-        "worktree": path if os.path.isdir(path) else "",
+        "worktree": path if os.path.isdir(path) or os.path.islink(path) else "",
         "landed": _has_landed(board, attempt),
     }
 
@@ -283,7 +289,9 @@ def clean(all_: bool) -> None:
     lock.take(running.Holder(os.getpid(), "swarm work clean", _moment(now())))
     try:
         git = Git(home.place.root, home.place.common)
-        board = home.board(("agents", "issues", "runs"), whole=True)
+        projections = ("agents", "issues", "runs")
+        links = take_away(home, git, home.board(projections, whole=True))
+        board = home.board(projections, whole=True)
         gone, waiting = _collect(home, git, board)
         kept = [_keep_stray(git, home, name) for name in _strays(home, board)] if all_ else []
     finally:
@@ -291,8 +299,13 @@ def clean(all_: bool) -> None:
     say(f"removed {many(gone, 'worktree')}; what was left in them: swarm work list")
     for name, ref in kept:
         say(f"removed {name}, of which the log knew nothing; what was in it is {ref}")
+    for name, leads in links:
+        say(f"removed a link in the place of {name}; what it led to was not touched: {printable(leads)}")
+        say("  look at that, and delete it if it is what the agent moved away")
     if waiting:
-        say(f"{many(waiting, 'worktree')} stay: what is in them is not secured yet; have that done: swarm start")
+        stay = "stays: what is in it" if waiting == 1 else "stay: what is in them"
+        say(f"{many(waiting, 'worktree')} {stay} is not secured yet; have that done: swarm start")
+        say("  where that does not help, this says why: swarm work list")
 
 
 def _moment(seconds: float) -> str:

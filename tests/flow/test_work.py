@@ -125,6 +125,44 @@ def test_clean_removes_what_is_over_and_keeps_what_the_log_does_not_know(stage: 
     assert stage.swarm("log", "verify").code == 0
 
 
+def test_a_link_for_a_worktree_is_listed_and_cleaned_and_what_it_leads_to_is_not_touched(stage: Stage) -> None:
+    away = stage.root.parent / "away"
+    committed = "echo 1 > one; git add -A; git commit -qm one; echo 2 > two"
+    issue = stage.issue("Move away", f'{committed}; d=$PWD; cd /; mv "$d" {away}; ln -s {away} "$d"')
+    assert stage.start("--max-retries", "0").code == 1
+    place = stage.root / ".swarm/worktrees" / f"{issue}-1"
+    (row,) = stage.json("work", "list")
+    assert (row["name"], row["ref"], row["worktree"]) == (f"{issue}-1", "", str(place))
+    assert "leads elsewhere by a symbolic link" in row["why"]
+    listed = stage.swarm("work", "list").out
+    assert "a link" in listed
+    assert "swarm work clean" in listed
+    done = stage.swarm("work", "clean")
+    assert (done.code, "removed 1 worktree" in done.out, str(away) in done.out) == (0, True, True), done.err
+    assert (place.is_symlink(), (away / "two").exists()) == (False, True)
+    assert stage.git("show", f"refs/swarm/wip/builder-1/{issue}-1:one") == "1"
+    (row,) = stage.json("work", "list")
+    assert (row["commits"], row["files"], row["worktree"]) == (1, ["one"], "")
+    assert str(away) in row["notes"][0]
+    assert "removed 0 worktrees" in stage.swarm("work", "clean").out
+    assert stage.swarm("log", "verify").code == 0
+    assert stage.start("--max-retries", "0").code == 1
+    assert stage.swarm("replay", "--verify").code == 0
+
+
+def test_a_worktree_that_could_not_be_secured_is_listed_and_stays_until_it_can_be(stage: Stage) -> None:
+    issue = stage.issue("Be in the way", "echo 1 > one; git update-ref refs/swarm/wip/builder-1 HEAD; exit 3")
+    assert stage.start("--max-retries", "0").code == 1
+    (row,) = stage.json("work", "list")
+    assert (row["name"], row["ref"], "cannot lock ref" in row["why"]) == (f"{issue}-1", "", True)
+    assert "secured by: swarm start" in stage.swarm("work", "list").out
+    done = stage.swarm("work", "clean")
+    assert "1 worktree stays: what is in it is not secured yet; have that done: swarm start" in done.out
+    stage.git("update-ref", "-d", "refs/swarm/wip/builder-1")
+    assert stage.start("--max-retries", "0").code == 1
+    assert stage.git("show", f"refs/swarm/wip/builder-1/{issue}-1:one") == "1"
+
+
 @pytest.mark.parametrize("command", ["pwd > $OUT/cleaned", "exit 3"])
 def test_clean_runs_the_cleanup_command_first_and_is_not_held_up_by_it(stage: Stage, failed: str, command: str) -> None:
     outside = stage.root.parent
