@@ -4,9 +4,12 @@ a link. Git is never run in a submodule's repository, whose settings are the age
 
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Iterator
 
-from .door import Door, named
+import msgspec
+
+from .door import Door, Place, erase, named
 from .gitfiles import read_line, warily
 
 _LINK = "160000"
@@ -41,6 +44,36 @@ def paths(door: Door, commit: str) -> list[str]:
     return sorted({entry.partition("\n")[2].rstrip("/") for entry in told.split("\0") if entry})
 
 
+def put(door: Door, place: Place, name: str, commit: str) -> None:
+    """Have the submodule's files as they are in `commit`, those that it ignores aside; where that is empty, or in none
+    of our reach, as in a new worktree: none. What was not checked out stays so.
+    """
+    folder = os.path.join(place.work_tree, name)
+    if not os.path.isdir(folder) or os.path.realpath(folder) != folder or not os.listdir(folder):
+        return
+    own = repository(folder)
+    if commit and own and _lay_out(door, Place(place.git_dir, folder), own, commit):
+        return
+    erase(folder)
+    os.mkdir(folder)
+
+
+def _lay_out(door: Door, place: Place, own: str, commit: str) -> bool:
+    """With an index of our own: that of the submodule could say that a changed file is unchanged."""
+    with tempfile.TemporaryDirectory(prefix="swarm-") as folder:
+        inner = msgspec.structs.replace(place, index=os.path.join(folder, "index"))
+        if door.ask("read-tree", commit, at=inner, env=_objects(own)).code:
+            return False
+        door.ask("update-index", "-q", "--refresh", at=inner, env=_objects(own))  # exit 1: some files differ
+        steps = (("checkout-index", "--all", "--force", "--quiet"), ("clean", "-ffd", "--quiet"))
+        return not any(door.ask(*step, at=inner, env=_objects(own)).code for step in steps)
+
+
+def _objects(own: str) -> dict[str, str]:
+    """What has our git look for objects in the submodule's repository too."""
+    return {"GIT_ALTERNATE_OBJECT_DIRECTORIES": os.path.join(own, "objects")}
+
+
 def _can_be_fetched(door: Door, full: str, name: str, commit: str) -> bool:
     """Whether a repository of the submodule, the attempt's or the person's, has the commit from its remote."""
     places = [repository(os.path.join(full, name)), os.path.join(door.common, "modules", name)]
@@ -60,7 +93,7 @@ def _is_fetched(door: Door, place: str, commit: str) -> bool:
     tips = set(_fetched(place))
     if commit in tips:
         return True
-    objects = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": os.path.join(place, "objects")}
+    objects = _objects(place)
     lines = "".join(f"{tip}\n" for tip in sorted({commit, *tips})).encode()
     known = door.pipe("cat-file", "--batch-check=%(objectname) %(objecttype)", given=lines, env=objects).out.decode()
     there = [line.split()[0] for line in known.splitlines() if line.endswith(" commit")]

@@ -4,7 +4,8 @@ Git's own directory of a worktree (`<common>/worktrees/<name>`) has the name of 
 without reading anything that an agent could have changed.
 
 What is in the folder of a submodule is none of our git's: it neither fills nor cleans it. So that of another attempt,
-or of another test, is emptied; in an attempt's own worktree it stays as the setup command, or the agent, left it.
+or of another test, is emptied; in an attempt's own worktree it stays as the setup command, or the agent, left it, until
+a gate of the attempt puts its files at the commit that is judged.
 """
 
 import os
@@ -13,6 +14,7 @@ import re
 import msgspec
 
 from ..eventlog.errors import UsageError
+from . import submodules
 from .door import Door, GitError, Place, erase
 from .gitfiles import linked, read_line, write_line
 from .reading import links
@@ -191,20 +193,14 @@ def _put_tree(door: Door, place: Place, commit: str, keep_ignored: bool) -> None
     door.run("reset", "--hard", "--quiet", at=place)
     # Twice -f: also nested repositories. Ignored files of an attempt (node_modules, build caches) are worth keeping.
     door.run("clean", "-ffd" if keep_ignored else "-ffdx", "--quiet", at=place)
-    if not keep_ignored:
-        _empty_submodules(door, place)
+    for name, commit in _submodules(door, place).items():
+        submodules.put(door, place, name, commit if keep_ignored else "")
 
 
-def _empty_submodules(door: Door, place: Place) -> None:
-    """As they are in a new worktree. Most repositories have none, and that costs no question to git."""
+def _submodules(door: Door, place: Place) -> dict[str, str]:
+    """Path to commit. Most repositories have none, and that costs no question to git."""
     with open(place.index or os.path.join(place.git_dir, "index"), "rb") as file:
-        if _LINK not in file.read():
-            return
-    for name in links(door.run("ls-files", "--stage", "-z", at=place)):
-        folder = os.path.join(place.work_tree, name)
-        if os.path.isdir(folder) and os.path.realpath(folder) == folder and os.listdir(folder):
-            erase(folder)
-            os.mkdir(folder)
+        return links(door.run("ls-files", "--stage", "-z", at=place)) if _LINK in file.read() else {}
 
 
 def remove(door: Door, path: str, secured: str, recycle: bool) -> None:

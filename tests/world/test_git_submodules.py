@@ -94,6 +94,38 @@ def test_a_submodule_that_became_files_does_not_get_to_the_branch(attempt: Attem
     assert attempt.secure().files == [".gitmodules", "sub", "sub/lib"]  # that is meant
 
 
+def test_a_gate_of_the_attempt_has_the_files_of_the_commit_in_a_submodule_and_keeps_ignored_ones(
+    attempt: Attempt,
+) -> None:
+    attempt.update()
+    made = attempt.upstream.commit({"lib": "2", ".gitignore": "built\n", "deep/x": "x"})
+    attempt.scratch.git("fetch", "--quiet", at=attempt.sub)
+    attempt.scratch.git("checkout", "--quiet", made, at=attempt.sub)
+    judged = attempt.secure().commit
+    attempt.scratch.git("update-index", "--assume-unchanged", "lib", at=attempt.sub)
+    shutil.rmtree(attempt.sub / "deep")
+    attempt.scratch.write({"lib": "cheat", "left/over": "x", "deep": "no folder", "built": "kept"}, at=attempt.sub)
+    attempt.git.gate(PATH, judged, keep_ignored=True)
+    found = sorted(str(path.relative_to(attempt.sub)) for path in attempt.sub.rglob("*") if path.name != ".git")
+    assert found == [".gitignore", "built", "deep", "deep/x", "lib"]
+    assert (attempt.sub / "lib").read_text() == "2"
+    assert attempt.scratch.git("rev-parse", "HEAD", at=attempt.sub) == made
+    attempt.git.gate(PATH, attempt.base, keep_ignored=True)  # the control: without the work
+    assert (attempt.sub / "lib").read_text() == "1"
+    (attempt.sub / ".git").unlink()
+    attempt.git.gate(PATH, judged, keep_ignored=True)
+    assert list(attempt.sub.iterdir()) == []
+
+
+def test_a_gate_does_not_follow_a_link_for_a_submodule(attempt: Attempt, tmp_path: Path) -> None:
+    shutil.copytree(attempt.upstream.root, tmp_path / "victim")
+    attempt.sub.rmdir()
+    attempt.sub.symlink_to(tmp_path / "victim")
+    (tmp_path / "victim/precious").write_text("x")
+    attempt.git.gate(PATH, attempt.base, keep_ignored=True)
+    assert (tmp_path / "victim/precious").read_text() == "x"
+
+
 @pytest.mark.parametrize("what", ["folder", "fifo", "link", "garbage"])
 def test_a_repository_of_a_submodule_that_is_none_is_no_answer_and_nothing_waits_for_it(
     attempt: Attempt, what: str, tmp_path: Path
