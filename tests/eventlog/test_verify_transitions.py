@@ -1,6 +1,6 @@
 """What cannot have happened is found, whatever the order; what healthy swarms leave behind has no error in it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from verifying import chained, errors, verified
 
 from swarm.eventlog.events import (
     AgentInterrupted,
@@ -53,9 +54,8 @@ from swarm.eventlog.events import (
     WorktreeRemoved,
 )
 from swarm.eventlog.fact import Event, Fact
-from swarm.eventlog.lines import digest, encode
 from swarm.eventlog.tail import read_all
-from swarm.eventlog.verify import Report, verify
+from swarm.eventlog.verify import verify
 
 from driver import WORKS, driver
 from history import BASE, History, batch, commit
@@ -63,24 +63,6 @@ from soak import amount
 
 MERGE = commit(f"merge of a-1 into {BASE}")
 OTHER = "00000000-03e8-7000-aaf3-7fffffffffff"
-
-
-def chained(events: Iterable[Event[Any]]) -> bytes:
-    """Them as the file of one node, each line written after the one before it."""
-    lines, prev = [], ""
-    for event in events:
-        lines.append(encode(replace(event, prev=prev)))
-        prev = digest(lines[-1])
-    return b"".join(lines)
-
-
-def verified(folder: str, events: Iterable[Event[Any]], node: str = "n1") -> Report:
-    Path(folder, f"{node}.jsonl").write_bytes(chained(events))
-    return verify(folder)
-
-
-def errors(folder: str, h: History) -> list[str]:
-    return verified(folder, h.events).errors
 
 
 @pytest.fixture(scope="module")
