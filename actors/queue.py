@@ -5,12 +5,12 @@ more urgent and were queued at most so much later as `ageing` says, so each come
 """
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from math import ceil
 
 import msgspec
 
 from ..eventlog.events import BatchFormed, LandingHeld, MergePolicy, MergeQueued, RunStarted, WorkSecured
+from ..eventlog.hashes import blake2b
 from ..eventlog.ids import time_of
 from ..projections import Board, agents, batches, fact, happened, issues, merges
 from . import nodes, records

@@ -198,9 +198,7 @@ class Attempt(msgspec.Struct):
     def session(self, name: str) -> Session:
         """Its session of that name, made if nothing of it has been seen."""
         found = self.sessions.get(name)
-        if found is None:
-            found = self.sessions[name] = Session(name, self.issue, self.number)
-        return found
+        return found or self.sessions.setdefault(name, Session(name, self.issue, self.number))
 
 
 class State(Fold):
@@ -223,8 +221,7 @@ class State(Fold):
         """The attempt, made as a placeholder if its assignment has not been seen."""
         found = self.attempts.get((issue, number))
         if found is None:
-            found = self.attempts[issue, number] = Attempt(issue, number)
-            self.of.setdefault(issue, {})[number] = found
+            found = self.attempts[issue, number] = self.of.setdefault(issue, {})[number] = Attempt(issue, number)
             self.index(found)
         return found
 
@@ -267,9 +264,7 @@ class State(Fold):
         return max(found, key=lambda attempt: (self._is_ours(attempt), _begun(attempt)), default=None)
 
     def sign(self, attempt: Attempt) -> str:
-        """The newest event that the agent itself brought about in this attempt, by printing or by writing a letter;
-        empty if there is none.
-        """
+        """The newest event that the agent itself brought about in it, by printing or by a letter; empty if none is."""
         session = attempt.sessions.get(attempt.name)
         printed = happened(session.latest, SessionProgressed) if session else ""
         letter = self.wrote.get(f"{_AGENT}{attempt.agent}")
@@ -287,8 +282,7 @@ class State(Fold):
         session, sign = attempt.sessions.get(attempt.name), self.alive(attempt)
         if session is None or not sign:
             return "working"
-        asked = happened(session.latest, AgentNudged) > sign
-        silent = asked or 0 < nudge <= now - time_of(sign)
+        silent = happened(session.latest, AgentNudged) > sign or 0 < nudge <= now - time_of(sign)
         return session.state or ("silent" if silent else "working")
 
     def index(self, attempt: Attempt) -> None:
@@ -328,10 +322,8 @@ class State(Fold):
     def forget(self, key: str) -> None:
         """The issue's attempts."""
         for number in self.of.pop(key, ()):
-            del self.attempts[key, number]
-            self.live.pop((key, number), None)
-            self.moving.pop((key, number), None)
-            self.kept.pop((key, number), None)
+            for held in (self.attempts, self.live, self.moving, self.kept):
+                held.pop((key, number), None)
 
     def _is_ours(self, attempt: Attempt) -> bool:
         assigned = attempt.assigned
@@ -356,8 +348,8 @@ def _assigned(state: State, event: Event[IssueAssigned]) -> None:
 
 def _gated(state: State, event: Event[GateFinished]) -> None:
     _attempt_fact(state, event)
-    gates = state.attempt(event.subject, event.data.attempt).gates
-    _newest(gates, (event.data.gate or "test", event.data.commit), event)
+    attempt, where = state.attempt(event.subject, event.data.attempt), (event.data.gate or "test", event.data.commit)
+    _newest(attempt.gates, where, event)
 
 
 def _controlled(state: State, event: Event[GateControlled]) -> None:
