@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from attempting import BRANCH, PATH, due, one, said, secure_of
 
