@@ -95,9 +95,9 @@ _FREE = 120
 
 
 def tell(event: Event[Any]) -> str:
-    """One line: `04:20:09  sw-7f3a91c2  issue.assigned      attempt 1 to builder-1 (shell)`."""
+    """One line: `04:20:09  sw-7f3a91c2     issue.assigned      attempt 1 to builder-1 (shell)`."""
     subject = one_line(short(event.subject), 48)
-    return f"{clock(event.id)}  {subject:<11}  {one_line(event.type, 48):<18}  {sentence(event)}"
+    return f"{clock(event.id)}  {subject:<14}  {one_line(event.type, 48):<18}  {sentence(event)}"
 
 
 def sentence(event: Event[Any]) -> str:

@@ -60,7 +60,7 @@ def shown(swarm: Any, *args: str) -> list[int]:
 def test_it_shows_one_line_for_each_event_in_order(swarm: Any, history: History) -> None:
     lines = swarm("log").out.splitlines()
     assert len(lines) == 7
-    assert lines[0].endswith("sw-aaa1      issue.opened        human: Add a parser")
+    assert lines[0].endswith("sw-aaa1         issue.opened        human: Add a parser")
     assert [line.split()[3] for line in lines[:2]] == ["issue.opened", "issue.opened"]
     assert lines[6].split()[0] == history.events[6].id[-8:]
 

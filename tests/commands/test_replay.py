@@ -240,7 +240,7 @@ def test_on_a_terminal_the_board_is_drawn_and_fits_in(history: History, home: Ho
     lines = [line for line in last if line]
     assert len(lines) == 5
     assert max(map(len, lines)) <= 40
-    assert lines[0].startswith("00:12:56  sw-a         mail.sent")
+    assert lines[0].startswith("00:12:56  sw-a            mail.sent")
     assert lines[1] == "issues  1 done"
 
 

@@ -74,7 +74,7 @@ def test_any_text_is_told_in_one_line(text: str, kind: type[Fact]) -> None:
 def test_a_line_begins_with_the_utc_time_of_the_id_the_subject_and_the_type() -> None:
     assigned = page.IssueAssigned(attempt=1, generation="g", agent="builder-1", role="builder", runtime="shell")
     line = tell(event(assigned, source="coordinator"))
-    assert line == f"{line[:8]}  sw-7f3a91c2  issue.assigned      attempt 1 to builder-1 (shell)"
+    assert line == f"{line[:8]}  sw-7f3a91c2     issue.assigned      attempt 1 to builder-1 (shell)"
     assert line[:8] == "00:12:51"
 
 
