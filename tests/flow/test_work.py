@@ -12,19 +12,21 @@ COMMIT = (
     'git add -A; git commit -qm "$SWARM_SESSION"; git rev-parse HEAD >> "$(git rev-parse --git-common-dir)/../../made"'
 )
 """An agent commits, and writes down what it made where nobody cleans up."""
+ONE, TWO = f"echo 1 > $SWARM_ISSUE.one; {COMMIT}", "echo 2 > $SWARM_ISSUE.two"
+"""Each writes files of its own: what another one landed would leave it nothing to commit."""
 ENDINGS = {
-    "lands": f"echo 1 > one; {COMMIT}; echo 2 > two",
-    "fails": f"echo 1 > one; {COMMIT}; echo 2 > two; exit 3",
-    "fails the tests": f"echo 1 > one; {COMMIT}; touch broken",
-    "amends": f"echo 1 > one; {COMMIT}; echo 2 > two; git add -A; git commit -q --amend -m better; exit 3",
-    "resets": f"echo 1 > one; {COMMIT}; echo 2 > two; {COMMIT}; git reset -q --hard HEAD~2; echo 3 > three",
-    "is detached": f"git checkout -q --detach; echo 1 > one; {COMMIT}",
-    "leaves for another branch": f"echo 1 > one; {COMMIT}; git checkout -qb elsewhere-$SWARM_ISSUE HEAD~1; {COMMIT}",
-    "begins from nothing": f"git checkout -q --orphan x-$SWARM_ISSUE; echo 1 > one; {COMMIT}",
-    "loses its git": f"echo 1 > one; {COMMIT}; echo 2 > two; rm .git",
+    "lands": f"{ONE}; {TWO}",
+    "fails": f"{ONE}; {TWO}; exit 3",
+    "fails the tests": f"{ONE}; touch broken",
+    "amends": f"{ONE}; {TWO}; git add -A; git commit -q --amend -m better; exit 3",
+    "resets": f"{ONE}; {TWO}; {COMMIT}; git reset -q --hard HEAD~2; echo 3 > three",
+    "is detached": f"git checkout -q --detach; {ONE}",
+    "leaves for another branch": f"{ONE}; git checkout -qb elsewhere-$SWARM_ISSUE HEAD~1; {COMMIT}",
+    "begins from nothing": f"git checkout -q --orphan x-$SWARM_ISSUE; {ONE}",
+    "loses its git": f"{ONE}; {TWO}; rm .git",
     "clashes": f"echo $SWARM_ISSUE > a.txt; {COMMIT}",
     "clashes too": f"echo $SWARM_ISSUE > a.txt; {COMMIT}",
-    "kills its host": f"echo 1 > one; {COMMIT}; echo 2 > two; kill -9 $PPID; sleep 600",
+    "kills its host": f"{ONE}; {TWO}; kill -9 $PPID; sleep 600",
     "does nothing": "true",
 }
 
