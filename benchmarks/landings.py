@@ -53,7 +53,7 @@ def measure(size: Size) -> list[Row]:
         loop, ratio = "one by one with plain git in a shell loop", theirs / ours
         landed = branches - len(bad)
         rows.append(row(f"{what}, gate of 1 s", loop, seconds(ours), seconds(theirs), ratio, goal, True))
-        mine, base = f"{landed} / {runs}", f"{landed} / {branches}"
+        mine, base = f"{landed} in {runs} runs", f"{landed} in {branches} runs"
         rows.append(row(f"{what}: landings per gate run", loop, mine, base, branches / runs, None, True))
     return rows
 

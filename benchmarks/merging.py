@@ -36,8 +36,8 @@ def _merging(root: Path, files: int, rounds: int) -> list[Row]:
     found = in_turns(rounds, sides)
     told = {
         "one": ("merging and landing a branch alone, without its tests", None),
-        "batch": (f"the same in a batch of {BATCH}, for each", 0.15),
-        "checked out": ("the same alone, where the target is checked out", None),
+        "batch": (f"merging and landing each branch of a batch of {BATCH}, without its tests", 0.15),
+        "checked out": ("merging and landing a branch alone, where the target is checked out", None),
     }
     baseline = f"git merge in a work tree of {files:,} files (processor time)"
     return [compared(what, baseline, found[name], found["git"], seconds, goal) for name, (what, goal) in told.items()]
@@ -129,9 +129,14 @@ def _preparing(root: Path, files: int, rounds: int) -> list[Row]:
     found = in_turns(rounds, {"ours": lambda: ours(recycle=False), "again": again, "git": plain})
     baseline = f"git worktree add of {files:,} files"
     return [
-        compared("preparing a worktree", baseline, found["ours"], found["git"], seconds, 0.5),
+        compared(f"preparing a worktree of {files:,} files", baseline, found["ours"], found["git"], seconds, 0.5),
         compared(
-            "preparing one in a folder of an attempt before", baseline, found["again"], found["git"], seconds, 0.5
+            f"preparing one of {files:,} files in the folder of an earlier attempt",
+            baseline,
+            found["again"],
+            found["git"],
+            seconds,
+            0.5,
         ),
     ]
 
