@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from attempting import BRANCH, PATH, due, one, said, secure_of
 
 from swarm.actors import builder
 from swarm.actors.attempts import Prepare, Run, Secure
@@ -28,6 +27,7 @@ from swarm.eventlog.events import (
 )
 from swarm.world import SessionSpec
 
+from attempting import BRANCH, PATH, due, one, said, secure_of
 from history import BASE, History, commit, decided
 
 # --- prepare, run ---

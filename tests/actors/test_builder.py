@@ -6,7 +6,6 @@ import pytest
 
 from swarm.actors import builder, gates
 from swarm.actors.builder import JudgeControl, JudgeGate, RejectEmpty, SkipGate, StartGate
-from swarm.actors.command import Command
 from swarm.actors.gates import Verdict
 from swarm.eventlog.errors import SwarmError
 from swarm.eventlog.events import (
@@ -19,27 +18,13 @@ from swarm.eventlog.events import (
     SessionRequested,
     WorkRejected,
 )
-from swarm.eventlog.fact import Fact
 from swarm.projections import agents, runs
 
+from attempting import BRANCH, PATH, due, one, said
 from doubles import MemoryRepository, hands
-from history import BASE, History, commit, deeds
+from history import BASE, History, commit
 
-PATH, BRANCH = ".swarm/worktrees/a-1", "swarm/builder-1/a-1"
 TEST = Gate("test", "make test", 0.0)
-
-
-def due(h: History) -> list[Command]:
-    return deeds(builder.due(h.board(), h.now))
-
-
-def one(h: History) -> Any:
-    (command,) = due(h)
-    return command
-
-
-def said(command: Command, bench: Any) -> list[Fact]:
-    return [each.fact for each in builder.perform(command, bench.hands)]
 
 
 # --- the gate ---

@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from attempting import BRANCH, PATH, WIP, due, one, remove, said, secure_of
 
 from swarm.actors import builder
 from swarm.actors.attempts import Secure
@@ -23,6 +22,7 @@ from swarm.eventlog.events import (
 )
 from swarm.projections import agents
 
+from attempting import BRANCH, PATH, WIP, due, one, remove, said, secure_of
 from history import BASE, History, commit, decided
 
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from sharing import HERE, HOUR, SHARED, THERE, Shared, cancelled, given, landing, lands, wanted
 
 from swarm.actors import attempts, builder, coordinator, merger, nodes, scout, watchdog
 from swarm.actors.command import Command, Decide
@@ -27,6 +26,7 @@ from swarm.projections import Board, agents, issues, leases, runs
 from swarm.projections.leases import MARGIN
 
 from history import STAGES, decided, deeds
+from sharing import HERE, HOUR, SHARED, THERE, Shared, cancelled, given, landing, lands, wanted
 
 
 @pytest.fixture

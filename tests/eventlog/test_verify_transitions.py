@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from verifying import chained, errors, verified
 
 from swarm.eventlog.events import (
     AgentInterrupted,
@@ -60,6 +59,7 @@ from swarm.eventlog.verify import verify
 from driver import WORKS, driver
 from history import BASE, History, batch, commit
 from soak import amount
+from verifying import chained, errors, verified
 
 MERGE = commit(f"merge of a-1 into {BASE}")
 OTHER = "00000000-03e8-7000-aaf3-7fffffffffff"
