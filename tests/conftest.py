@@ -1,6 +1,7 @@
 """Guards for every test: this checkout is under test, and nothing is left behind."""
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,12 @@ pytest_plugins = ["llm"]  # the fixture `proxy`: real LiteLLM, started once for 
 
 
 def pytest_configure() -> None:
-    """An editable install maps `swarm` to one checkout; from another worktree the wrong code would pass."""
+    """An editable install maps `swarm` to one checkout; from another worktree the wrong code would pass.
+
+    And a shell has what it runs in the background ignore Ctrl-C, its children too: what is to end by it never would.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     here = Path(__file__).resolve().parents[1]
     found = Path(swarm.__file__).resolve().parent
     if found != here:
