@@ -1,6 +1,8 @@
 """Budgets and alerts in whole runs: what the proxy writes down ends an agent in the middle, and its work is kept."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -129,15 +131,17 @@ def test_nobody_waits_for_a_hook_that_hangs_and_the_next_run_tries_again(stage: 
 def test_a_swarm_that_is_killed_before_it_told_leaves_that_to_the_next(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = stage.root.parent / "told"
-    calls = hook(stage, "sleep 600")
+    told, hangs = stage.root.parent / "told", stage.root.parent / "hangs"
+    calls = hook(stage, f"echo $$ > {hangs}; exec sleep 600")
     monkeypatch.setenv("SWARM_ALERT_HOOK", calls)
     stage.issue("Break it", "rm a.txt")
     started = stage.background("--test", "test -f a.txt", "--max-retries", "0")
-    stage.wait_for("alert.raised")
+    hook_pid = until(lambda: hangs.exists() and hangs.read_text(), PATIENCE, "the hook to be called")
     started.kill()
     started.wait()
+    os.kill(int(hook_pid), signal.SIGKILL)
+    assert stage.events("alert.raised")
     assert not stage.events("alert.delivered")
-    Path(calls).write_text(f'#!/bin/sh\necho "$1" >> {told}\n')
+    assert hook(stage, f'echo "$1" >> {told}') == calls
     stage.start()
     assert "tests_failed" in told.read_text().split()
